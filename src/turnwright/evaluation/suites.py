@@ -1,0 +1,140 @@
+"""Suites: which tasks, how often, and who judges. A suite and a checkpoint are all that an evaluation needs."""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
+
+from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
+from turnwright.core.seeding import derive_key
+from turnwright.core.task import Split, Task
+from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer, Scorer, collect_vocabulary
+
+FINAL_OUTPUT = "final_output"
+REWARD = "reward"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """One evaluation, fixed before anything is measured.
+
+    Example: 300 held-out tasks, 8 attempts each at temperature 1 and one greedy::
+
+        Suite(name="test", environment="returns_desk", split="test", num_tasks=300, attempts=8)
+    """
+
+    name: str
+    environment: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the environment."""
+    split: Split = "test"
+    scorer: str = FINAL_OUTPUT
+    """"final_output", "module:Class", "path.py:Class", or "reward" where allowed."""
+    allow_reward_as_scorer: bool = False
+    success_threshold: float = 1.0
+    """Reward that counts as success; read by the scorer "reward" alone."""
+    num_tasks: int | None = None
+    """Size of the seeded draw from the split; None takes every task."""
+    attempts: int = 8
+    """Sampled attempts per task."""
+    temperature: float = 1.0
+    greedy: bool = True
+    """Also one attempt per task at temperature 0."""
+    seed: int = 0
+    """Seeds the draw of tasks, the sampling and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        """Refuse a suite that cannot be run or that would let the reward judge itself unnoticed."""
+        if self.scorer == REWARD and not self.allow_reward_as_scorer:
+            raise ConfigError(
+                f"suite {self.name!r} scores with the environment's own reward, which cannot show that the reward is "
+                'right; name an independent scorer ("final_output", "module:Class"), or set '
+                "allow_reward_as_scorer = true, which the report shows"
+            )
+        if self.num_tasks is not None and self.num_tasks < 1:
+            raise ConfigError(f"num_tasks of suite {self.name!r} must be at least 1: got {self.num_tasks}")
+        if self.attempts < 1:
+            raise ConfigError(f"attempts of suite {self.name!r} must be at least 1: got {self.attempts}")
+        if self.temperature <= 0:
+            raise ConfigError(
+                f"temperature of suite {self.name!r} must be above 0: got {self.temperature}; "
+                "greedy = true adds the attempt at temperature 0"
+            )
+
+
+def select_tasks(suite: Suite, tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """Return the suite's tasks in the split's order; the draw depends on task ids and the seed, not on the order.
+
+    Raises:
+        DatasetError: the split is empty, smaller than ``num_tasks``, or repeats an id.
+    """
+    available = tuple(tasks)
+    where = f"split {suite.split!r} of environment {suite.environment!r}"
+    if len({task.id for task in available}) != len(available):
+        raise DatasetError(f"task ids of {where} must be unique: got {len(available)} tasks with repeated ids")
+    wanted = len(available) if suite.num_tasks is None else suite.num_tasks
+    if not available or wanted > len(available):
+        raise DatasetError(
+            f"suite {suite.name!r} needs {max(wanted, 1)} tasks: {where} has {len(available)}; lower num_tasks"
+        )
+    drawn = {task.id for task in sorted(available, key=lambda task: derive_key(suite.seed, task.id))[:wanted]}
+    return tuple(task for task in available if task.id in drawn)
+
+
+def build_scorer(suite: Suite, split_tasks: Sequence[Task]) -> Scorer:
+    """Return the suite's scorer; "final_output" takes its closed vocabulary from all tasks of the split.
+
+    Raises:
+        EnvironmentLoadError: the scorer's name does not resolve to a class with ``score(episode)``.
+        ConfigError: the name resolves to something that also computes rewards, and the suite does not allow that.
+    """
+    if suite.scorer == FINAL_OUTPUT:
+        return FinalOutputScorer(collect_vocabulary(split_tasks))
+    if suite.scorer == REWARD:
+        return RewardScorer(suite.success_threshold)
+    scorer_class = _load_class(suite.scorer)
+    if hasattr(scorer_class, "reward") and not suite.allow_reward_as_scorer:
+        raise ConfigError(
+            f"scorer {suite.scorer!r} of suite {suite.name!r} is an environment or computes rewards itself; "
+            "name a class of its own, or set allow_reward_as_scorer = true, which the report shows"
+        )
+    if not callable(getattr(scorer_class, "score", None)):
+        raise EnvironmentLoadError(f"scorer {suite.scorer!r} must have a method score(episode) -> Score: it has none")
+    return cast("Scorer", scorer_class())
+
+
+def _load_class(name: str) -> type[Any]:
+    location, _, class_name = name.rpartition(":")
+    if not location or not class_name:
+        raise EnvironmentLoadError(
+            f'scorer must be "final_output", "reward", "package.module:Class" or "path/file.py:Class": got {name!r}'
+        )
+    found = getattr(_load_module(name, location), class_name, None)
+    if not isinstance(found, type):
+        raise EnvironmentLoadError(f"scorer {name!r}: {location!r} has no class {class_name!r}")
+    return found
+
+
+def _load_module(name: str, location: str) -> ModuleType:
+    if not location.endswith(".py"):
+        try:
+            return importlib.import_module(location)
+        except ModuleNotFoundError as error:
+            raise EnvironmentLoadError(f"scorer {name!r}: cannot import {location!r}: {error}") from error
+    path = Path(location).resolve()
+    if not path.is_file():
+        raise EnvironmentLoadError(f"scorer {name!r}: there is no file {path}")
+    # A name made from the path: two files called scorer.py must not shadow each other, and pickling finds the class.
+    module_name = f"turnwright_scorer_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise EnvironmentLoadError(f"scorer {name!r}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
