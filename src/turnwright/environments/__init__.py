@@ -1,0 +1,32 @@
+"""Environments: the world of a task - its tools, its state and its reward.
+
+Subclass ``Environment``, give ``tasks``, ``@tool`` methods and ``reward``, and name it ``path/file.py:Class``.
+"""
+
+from turnwright.environments.base import (
+    Done,
+    Environment,
+    Grade,
+    ToolAnswer,
+    ToolCrash,
+    TurnRewards,
+    read_reward,
+)
+from turnwright.environments.load import load_environment
+from turnwright.environments.scripts import Script, call, say
+from turnwright.environments.tools import tool
+
+__all__ = [
+    "Done",
+    "Environment",
+    "Grade",
+    "Script",
+    "ToolAnswer",
+    "ToolCrash",
+    "TurnRewards",
+    "call",
+    "load_environment",
+    "read_reward",
+    "say",
+    "tool",
+]

@@ -1,0 +1,101 @@
+"""From a name to an environment.
+
+``package.module:Class``, ``path/file.py:Class``, ``sop:FOLDER`` (a SOP-Bench domain folder) or a built-in name.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from turnwright.core.errors import EnvironmentLoadError
+from turnwright.environments.base import Environment
+
+BUILT_IN: Mapping[str, str] = {
+    "returns_desk": "turnwright.environments.returns_desk.environment:ReturnsDesk",
+    "procedures": "turnwright.environments.procedures:GeneratedProcedures",
+}
+FORMS = f"'package.module:Class', 'path/file.py:Class', 'sop:FOLDER' or a built-in name ({', '.join(BUILT_IN)})"
+
+
+def load_environment(name: str, options: Mapping[str, Any] | None = None) -> Environment:
+    """Return the prototype of the environment called ``name``, built with ``options``.
+
+    Raises EnvironmentLoadError, which says what exists, when a name or an option does not resolve.
+    """
+    options = dict(options or {})
+    if name.startswith("sop:"):
+        source, options["folder"] = "turnwright.environments.sop:SopEnvironment", name.removeprefix("sop:")
+    else:
+        source = BUILT_IN.get(name, name)
+    environment_class = _find_class(source, name)
+    _check_options(environment_class, options, name)
+    try:
+        environment = environment_class(**options)
+        environment.tool_specs()
+    except TypeError as error:
+        raise EnvironmentLoadError(f"environment {name!r} cannot be built: {error}") from error
+    return environment
+
+
+def _find_class(source: str, name: str) -> type[Environment]:
+    place, colon, class_name = source.rpartition(":")
+    if not colon or not place or not class_name:
+        raise EnvironmentLoadError(f"unknown environment {name!r}: expected {FORMS}")
+    module = _import_file(Path(place), name) if place.endswith(".py") else _import_module(place, name)
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and issubclass(found, Environment)):
+        there = [
+            key
+            for key, value in vars(module).items()
+            if inspect.isclass(value) and issubclass(value, Environment) and value.__module__ == module.__name__
+        ]
+        raise EnvironmentLoadError(
+            f"environment {name!r}: {place} has no Environment {class_name!r}; it has: {', '.join(there) or 'none'}"
+        )
+    return found
+
+
+def _import_module(place: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(place)
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise EnvironmentLoadError(f"environment {name!r}: importing {place} failed: {error!r}") from error
+
+
+def _import_file(path: Path, name: str) -> ModuleType:
+    if not path.is_file():
+        raise EnvironmentLoadError(f"environment {name!r}: there is no file {path.resolve()}")
+    module_name = f"turnwright_environment_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise EnvironmentLoadError(f"environment {name!r}: {path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses and get_type_hints look their module up by name.
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises while it is imported
+        del sys.modules[module_name]
+        raise EnvironmentLoadError(f"environment {name!r}: importing {path} failed: {error!r}") from error
+    return module
+
+
+def _check_options(environment_class: type[Environment], options: Mapping[str, Any], name: str) -> None:
+    if environment_class.__init__ is object.__init__:
+        known: list[str] = []
+    else:
+        parameters = list(inspect.signature(environment_class.__init__).parameters.values())[1:]
+        if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+        known = [parameter.name for parameter in parameters]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise EnvironmentLoadError(
+            f"environment {name!r} has no option {unknown[0]!r}; it has: {', '.join(known) or 'none'}"
+        )
