@@ -1,0 +1,117 @@
+"""ResolvedConfig: a configuration that knows where each of its values came from."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from turnwright.config.problems import explain, known_keys
+from turnwright.config.run import RunConfig
+from turnwright.core.errors import ConfigError
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One value of a run, with what is known of it."""
+
+    key: str
+    """Dotted, such as "algorithm.group_size"."""
+    value: Any
+    source: str
+    """"default", the name of the file, "override" or "argument"."""
+    default: Any
+    expectation: str
+    """Type and range, such as "int, >= 2"."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedConfig:
+    """A validated configuration and the source of every value that is not a default."""
+
+    config: RunConfig
+    sources: Mapping[str, str]
+    """Source by dotted key; keys that are absent have their default."""
+
+    def settings(self) -> tuple[Setting, ...]:
+        """Every value, in the order of the sections."""
+        return tuple(self._setting(key) for key in known_keys())
+
+    def get_info(self, name: str) -> Setting:
+        """Return what is known of one setting, named in full or, where that is unique, by its last part."""
+        matches = [key for key in known_keys() if name in (key, key.rpartition(".")[2])]
+        if len(matches) != 1:
+            found = f"it could be {' or '.join(matches)}" if matches else "there is none of that name"
+            raise ConfigError(f"setting {name!r} is not one setting: {found}")
+        return self._setting(matches[0])
+
+    def describe(self) -> str:
+        """Return the table that ``--dry-run`` prints: every value and where it came from."""
+        rows = [(setting.key, as_text(setting.value), setting.source) for setting in self.settings()]
+        widths = [max(len(row[column]) for row in rows) for column in range(2)]
+        return "\n".join(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}" for key, value, source in rows)
+
+    def to_json(self) -> str:
+        """Return ``{key: {"value": ..., "source": ...}}``, the text of ``config.resolved.json``."""
+        return json.dumps({s.key: {"value": s.value, "source": s.source} for s in self.settings()}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ResolvedConfig":
+        """Read what ``to_json`` wrote; raises ConfigError when it no longer validates."""
+        values: dict[str, dict[str, Any]] = {}
+        sources: dict[str, str] = {}
+        for key, entry in json.loads(text).items():
+            section, _, name = key.partition(".")
+            values.setdefault(section, {})[name] = entry["value"]
+            if entry["source"] != DEFAULT:
+                sources[key] = entry["source"]
+        return cls(config=validate(values), sources=sources)
+
+    def _setting(self, key: str) -> Setting:
+        section, _, name = key.partition(".")
+        model: BaseModel = getattr(self.config, section)
+        field = type(model).model_fields[name]
+        return Setting(
+            key=key,
+            value=getattr(model, name),
+            source=self._source(key),
+            default=None if field.is_required() else field.get_default(call_default_factory=True),
+            expectation=", ".join(_expectation(field)),
+            description=field.description or "",
+        )
+
+    def _source(self, key: str) -> str:
+        inner = [source for name, source in self.sources.items() if name == key or name.startswith(f"{key}.")]
+        return " + ".join(dict.fromkeys(inner)) or DEFAULT
+
+
+def validate(values: Mapping[str, Any]) -> RunConfig:
+    """Return the configuration, or raise ConfigError with one line per problem."""
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error)) from None
+
+
+def as_text(value: Any) -> str:
+    """Return a value as one would write it in an override."""
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
+
+
+def _expectation(field: FieldInfo) -> Iterator[str]:
+    annotation = field.annotation
+    yield annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    for constraint in field.metadata:
+        for name, sign in signs.items():
+            if (bound := getattr(constraint, name, None)) is not None:
+                yield f"{sign} {bound:g}"

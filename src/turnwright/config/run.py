@@ -1,0 +1,99 @@
+"""RunConfig: all sections of a run.toml, and what must hold between them."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from turnwright.config.judging import Evaluation, Validation, Warmstart
+from turnwright.config.running import Inference, Learner, Rollout, Tracking
+from turnwright.config.section import Section
+from turnwright.config.training import Algorithm, EnvironmentChoice, Model, Optimizer, Run, Sampling, Schedule
+
+BFLOAT16_GAP = 0.02
+"""Mean |log p - log q| between two kernels that is still rounding in bfloat16 (docs: ALGORITHMS, guard)."""
+
+
+class RunConfig(Section):
+    """A complete, validated configuration.
+
+    Example::
+
+        RunConfig.model_validate({"environment": {"name": "examples/orders/orders.py:Orders"}})
+    """
+
+    run: Run = Field(default_factory=Run)
+    model: Model = Field(default_factory=Model)
+    environment: EnvironmentChoice
+    algorithm: Algorithm = Field(default_factory=Algorithm)
+    sampling: Sampling = Field(default_factory=Sampling)
+    optimizer: Optimizer = Field(default_factory=Optimizer)
+    schedule: Schedule = Field(default_factory=Schedule)
+    rollout: Rollout = Field(default_factory=Rollout)
+    inference: Inference = Field(default_factory=Inference)
+    learner: Learner = Field(default_factory=Learner)
+    validation: Validation = Field(default_factory=Validation)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    warmstart: Warmstart = Field(default_factory=Warmstart)
+    tracking: Tracking = Field(default_factory=Tracking)
+
+    @model_validator(mode="after")
+    def _check_across_sections(self) -> Self:
+        problems = [*self._impossible_schedules(), *self._settings_without_effect(), *self._limits_at_odds()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _impossible_schedules(self) -> list[str]:
+        problems: list[str] = []
+        if self.algorithm.updates_per_step > self.algorithm.global_batch_size:
+            problems.append(
+                f"algorithm.updates_per_step = {self.algorithm.updates_per_step} is more than "
+                f"algorithm.global_batch_size = {self.algorithm.global_batch_size}: every update needs at least one "
+                "whole group; lower the first or raise the second"
+            )
+        if self.optimizer.warmup_steps >= self.schedule.max_steps:
+            problems.append(
+                f"optimizer.warmup_steps = {self.optimizer.warmup_steps} must be below schedule.max_steps = "
+                f"{self.schedule.max_steps}: the run would end before the learning rate is reached; lower the first"
+            )
+        if self.warmstart.warmup_steps >= self.warmstart.steps:
+            problems.append(
+                f"warmstart.warmup_steps = {self.warmstart.warmup_steps} must be below warmstart.steps = "
+                f"{self.warmstart.steps}; lower the first"
+            )
+        return problems
+
+    def _settings_without_effect(self) -> list[str]:
+        problems: list[str] = []
+        if self.validation.val_temperature == 0 and self.validation.val_group_size > 1:
+            problems.append(
+                f"validation.val_group_size = {self.validation.val_group_size} has no effect with "
+                "validation.val_temperature = 0.0: greedy attempts at a task are all equal; "
+                "set validation.val_temperature=1.0 or validation.val_group_size=1"
+            )
+        if self.tracking.mlflow_uri is not None and not self.tracking.mlflow:
+            problems.append(
+                f"tracking.mlflow_uri = {self.tracking.mlflow_uri!r} has no effect with tracking.mlflow = false; "
+                "set tracking.mlflow=true or remove the first"
+            )
+        return problems
+
+    def _limits_at_odds(self) -> list[str]:
+        problems: list[str] = []
+        limit = self.sampling.max_sequence_length
+        if limit is not None and self.sampling.sampling_max_tokens >= limit:
+            problems.append(
+                f"sampling.sampling_max_tokens = {self.sampling.sampling_max_tokens} must be below "
+                f"sampling.max_sequence_length = {limit}: a reply of full length leaves no room for its prompt"
+            )
+        if self.inference.max_queue < self.rollout.rollout_max_concurrency:
+            problems.append(
+                f"inference.max_queue = {self.inference.max_queue} must be at least rollout.rollout_max_concurrency = "
+                f"{self.rollout.rollout_max_concurrency}: every open episode may wait for a slot at once"
+            )
+        if self.model.dtype == "bfloat16" and self.learner.sampler_gap_warn < BFLOAT16_GAP:
+            problems.append(
+                f"learner.sampler_gap_warn = {self.learner.sampler_gap_warn} cannot hold with model.dtype = "
+                f"'bfloat16': expected at least {BFLOAT16_GAP}; set learner.sampler_gap_warn={BFLOAT16_GAP}"
+            )
+        return problems

@@ -1,0 +1,57 @@
+"""Sections that shape how a run works: rollout, inference, learner, tracking."""
+
+from pydantic import Field
+
+from turnwright.config.section import Section
+
+
+class Rollout(Section):
+    """[rollout]: how episodes are run."""
+
+    rollout_max_concurrency: int = Field(default=96, ge=1)
+    """Episodes in flight at once."""
+    rollout_timeout: float = Field(default=600.0, gt=0)
+    """Seconds an episode may take."""
+    rollout_max_retries: int = Field(default=3, ge=0)
+    """New attempts at an episode that failed for reasons other than the policy."""
+    tool_timeout: float = Field(default=30.0, gt=0)
+    """Seconds a tool call may take; a longer one fails the episode."""
+    max_failed_fraction: float = Field(default=0.2, ge=0, le=1)
+    """Share of a step's attempts that may fail for good; above it the run stops."""
+
+
+class Inference(Section):
+    """[inference]: the in-process engine."""
+
+    kv_memory_mb: int = Field(default=512, ge=1)
+    """Budget of the key-value cache in MiB; slots follow from it."""
+    max_queue: int = Field(default=4096, ge=1)
+    """Requests that may wait for a slot."""
+    num_threads: int | None = Field(default=None, ge=1)
+    """Cores for the engine; unset = all."""
+
+
+class Learner(Section):
+    """[learner]: memory, cores and the guard against a sampler that disagrees."""
+
+    tokens_per_microbatch: int = Field(default=8192, ge=1)
+    """Most token positions, padding included, of one forward and backward pass."""
+    num_threads: int | None = Field(default=None, ge=1)
+    """Cores for the learner; unset = all."""
+    sampler_gap_warn: float = Field(default=1e-5, gt=0)
+    """Mean |log p - log q| at a first on-policy update above which the run warns; five times as much stops it."""
+    sampler_kl_warn: float = Field(default=1e-3, gt=0)
+    """KL (k3) of policy and sampler, with the same two thresholds."""
+
+
+class Tracking(Section):
+    """[tracking]: views of the run directory."""
+
+    mlflow: bool = False
+    """Mirror metrics and traces to MLflow."""
+    mlflow_uri: str | None = Field(default=None, min_length=1)
+    """Tracking server; unset = an SQLite file in the run directory."""
+    mlflow_experiment: str = Field(default="turnwright", min_length=1)
+    """Experiment the run appears under."""
+    traces_per_step: int = Field(default=8, ge=0)
+    """Training episodes traced per step; validation episodes are all traced."""
