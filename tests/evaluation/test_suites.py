@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer
@@ -29,14 +30,29 @@ class Silent:
 """
 
 
-def test_draw_is_seeded_and_keeps_the_order_of_the_split() -> None:
-    suite = Suite(name="s", environment="e", num_tasks=5)
-    drawn = select_tasks(suite, TASKS)
-    assert len(drawn) == 5
-    assert list(drawn) == [task for task in TASKS if task in drawn]
-    assert {task.id for task in select_tasks(suite, reversed(TASKS))} == {task.id for task in drawn}
-    other = select_tasks(Suite(name="s", environment="e", num_tasks=5, seed=1), TASKS)
-    assert {task.id for task in other} != {task.id for task in drawn}
+def test_tasks_are_the_first_of_the_split() -> None:
+    assert select_tasks(Suite(name="s", environment="e", num_tasks=5), TASKS) == TASKS[:5]
+
+
+def test_suite_of_a_run_says_what_its_config_says() -> None:
+    config = RunConfig.model_validate(
+        {
+            "run": {"seed": 3},
+            "environment": {"name": "e", "options": {"folder": "f"}},
+            "evaluation": {"tasks": 7, "attempts": 4, "greedy": False, "scorer": "m:C", "resamples": 500},
+        }
+    )
+    assert Suite.from_config(config) == Suite(
+        name="test",
+        environment="e",
+        options={"folder": "f"},
+        scorer="m:C",
+        num_tasks=7,
+        attempts=4,
+        greedy=False,
+        seed=3,
+        resamples=500,
+    )
 
 
 def test_every_task_is_taken_without_a_number() -> None:

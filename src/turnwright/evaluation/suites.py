@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
-from turnwright.core.seeding import derive_key
 from turnwright.core.task import Split, Task
 from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer, Scorer, collect_vocabulary
+from turnwright.evaluation.statistics import RESAMPLES
 
 FINAL_OUTPUT = "final_output"
 REWARD = "reward"
@@ -39,14 +40,16 @@ class Suite:
     success_threshold: float = 1.0
     """Reward that counts as success; read by the scorer "reward" alone."""
     num_tasks: int | None = None
-    """Size of the seeded draw from the split; None takes every task."""
+    """Tasks used, from the first of the split; None = all."""
     attempts: int = 8
     """Sampled attempts per task."""
     temperature: float = 1.0
     greedy: bool = True
     """Also one attempt per task at temperature 0."""
     seed: int = 0
-    """Seeds the draw of tasks, the sampling and the bootstrap."""
+    """Seeds the sampling and the bootstrap."""
+    resamples: int = RESAMPLES
+    """Bootstrap resamples behind every interval."""
 
     def __post_init__(self) -> None:
         """Refuse a suite that cannot be run or that would let the reward judge itself unnoticed."""
@@ -66,9 +69,28 @@ class Suite:
                 "greedy = true adds the attempt at temperature 0"
             )
 
+    @classmethod
+    def from_config(cls, config: RunConfig) -> "Suite":
+        """Return the suite that a run's [environment] and [evaluation] sections describe."""
+        section = config.evaluation
+        return cls(
+            name=section.split,
+            environment=config.environment.name,
+            options=config.environment.options,
+            split=section.split,
+            scorer=section.scorer or FINAL_OUTPUT,
+            allow_reward_as_scorer=section.allow_reward_as_scorer,
+            num_tasks=section.tasks,
+            attempts=section.attempts,
+            temperature=section.temperature,
+            greedy=section.greedy,
+            seed=config.run.seed,
+            resamples=section.resamples,
+        )
+
 
 def select_tasks(suite: Suite, tasks: Iterable[Task]) -> tuple[Task, ...]:
-    """Return the suite's tasks in the split's order; the draw depends on task ids and the seed, not on the order.
+    """Return the suite's tasks, the first ``num_tasks`` of the split.
 
     Raises:
         DatasetError: the split is empty, smaller than ``num_tasks``, or repeats an id.
@@ -82,8 +104,7 @@ def select_tasks(suite: Suite, tasks: Iterable[Task]) -> tuple[Task, ...]:
         raise DatasetError(
             f"suite {suite.name!r} needs {max(wanted, 1)} tasks: {where} has {len(available)}; lower num_tasks"
         )
-    drawn = {task.id for task in sorted(available, key=lambda task: derive_key(suite.seed, task.id))[:wanted]}
-    return tuple(task for task in available if task.id in drawn)
+    return available[:wanted]
 
 
 def build_scorer(suite: Suite, split_tasks: Sequence[Task]) -> Scorer:
