@@ -1,0 +1,184 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
+
+from turnwright.core.errors import UnsupportedModelError
+from turnwright.core.message import Message, ToolCall, ToolSpec
+from turnwright.rendering.renderer import Renderer
+
+TOOLS = (
+    ToolSpec(
+        name="get_order",
+        description="Look an order up.",
+        parameters={"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]},
+    ),
+)
+SYSTEM = Message(role="system", content="You are an agent.")
+CALL = ToolCall(id="call_0_0", name="get_order", arguments='{"order": "O3"}')
+CALLING = Message(role="assistant", tool_calls=(CALL,))
+RESULT = Message(role="tool", content='{"item": "K1"}', tool_call_id="call_0_0", name="get_order")
+
+
+def user(text: str) -> Message:
+    return Message(role="user", content=text)
+
+
+def said(text: str) -> Message:
+    return Message(role="assistant", content=text)
+
+
+words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(str.strip).filter(bool)
+followups = st.lists(words.map(user), min_size=1, max_size=1) | st.lists(
+    words.map(lambda text: Message(role="tool", content=text, tool_call_id="call_0_0", name="get_order")),
+    min_size=1,
+    max_size=3,
+)
+turns = st.lists(st.tuples(st.just(CALLING) | words.map(said), followups), min_size=1, max_size=4)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(opening=words, turns=turns, tools=st.sampled_from([(), TOOLS]), system=st.booleans())
+def test_held_ids_and_continuations_spell_the_templates_own_rendering(
+    renderer: Renderer,
+    opening: str,
+    turns: list[tuple[Message, list[Message]]],
+    tools: tuple[ToolSpec, ...],
+    system: bool,
+):
+    messages = [SYSTEM, user(opening)] if system else [user(opening)]
+    held = renderer.prompt_ids(messages, tools)
+    for reply, new_messages in turns:
+        sampled = renderer.reply_ids(reply)
+        held += sampled + renderer.continuation_ids(sampled, new_messages, tools)
+        messages += [reply, *new_messages]
+        assert renderer.decode(held) == renderer.prompt_text(messages, tools)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(opening=words, turns=turns)
+def test_our_own_template_gives_the_same_ids_either_way(
+    own: Renderer, opening: str, turns: list[tuple[Message, list[Message]]]
+):
+    messages = [SYSTEM, user(opening)]
+    held = own.prompt_ids(messages, TOOLS)
+    for reply, new_messages in turns:
+        sampled = own.reply_ids(reply)
+        held += sampled + own.continuation_ids(sampled, new_messages, TOOLS)
+        messages += [reply, *new_messages]
+    assert held == own.prompt_ids(messages, TOOLS)
+
+
+def test_replies_end_at_the_templates_end_of_turn(renderer: Renderer, llama_like: Renderer):
+    reply = renderer.reply_ids(said("done"))
+    assert reply[-1] in renderer.stop_token_ids
+    assert renderer.decode(reply) in ("done<|im_end|>", "done<|eot_id|>")
+    assert [llama_like.decode([i]) for i in sorted(llama_like.stop_token_ids)] == ["<|eot_id|>", "<|end_of_text|>"]
+
+
+def test_a_cut_reply_gets_the_end_of_turn_it_lacks(renderer: Renderer):
+    cut = renderer.encode("order K1 is")
+    held = renderer.prompt_ids([user("hi")], ()) + cut + renderer.continuation_ids(cut, [user("go on")], ())
+    expected = renderer.prompt_text([user("hi"), said("order K1 is"), user("go on")], ())
+    assert renderer.decode(held) == expected
+
+
+def test_a_reply_that_ended_by_another_stop_keeps_it(llama_like: Renderer):
+    end_of_text = llama_like.encode("<|end_of_text|>")
+    tail = llama_like.continuation_ids(end_of_text, [user("more")], ())
+    assert llama_like.decode(tail).startswith("<|eot_id|>")
+
+
+def test_sampled_replies_read_back_as_they_were_meant(own: Renderer, qwen_like: Renderer):
+    message = Message(role="assistant", content="so", reasoning="look", tool_calls=(CALL,))
+    for renderer in (own, qwen_like):
+        ids = renderer.reply_ids(message)
+        assert renderer.parse_reply(ids, turn=0) == message
+        assert renderer.is_canonical(message, ids)
+
+
+def test_a_malformed_call_is_rendered_as_it_was_written(own: Renderer):
+    ids = (*own.encode('<tool_call>{"name": oops</tool_call>'), *own.stop_token_ids)
+    message = own.parse_reply(ids, turn=0)
+    assert message.tool_calls[0].name == ""
+    assert own.is_canonical(message, ids)
+
+
+def test_other_spacing_is_not_canonical(own: Renderer):
+    ids = (*own.encode('<tool_call>{"name":"get_order","arguments":{"order":"O3"}}</tool_call>'), *own.stop_token_ids)
+    message = own.parse_reply(ids, turn=0)
+    assert message == CALLING
+    assert not own.is_canonical(message, ids)
+
+
+@pytest.mark.parametrize("text", ["order: O3", "\nO3", " O3", "a", "Z"])
+def test_the_shared_prefix_is_one_and_holds_nothing_of_the_user(renderer: Renderer, text: str):
+    messages = [SYSTEM, user(text)]
+    length = renderer.shared_prefix_length(messages, TOOLS)
+    prompt = renderer.prompt_ids(messages, TOOLS)
+    assert prompt[:length] == renderer.prompt_ids([SYSTEM, user("order: O3")], TOOLS)[:length]
+    assert "You are an agent." in renderer.decode(prompt[:length])
+    assert "O3" not in renderer.decode(prompt[:length])
+
+
+def test_the_shared_prefix_depends_on_system_text_and_tools(own: Renderer):
+    assert own.shared_prefix_length([user("hi")], ()) == 0
+    assert own.shared_prefix_length([user("hi")], TOOLS) > 20
+    other = Message(role="system", content="Another text of another length.")
+    assert own.shared_prefix_length([other, user("hi")], ()) != own.shared_prefix_length([SYSTEM, user("hi")], ())
+
+
+def test_what_a_template_does_to_history_is_probed(own: Renderer, qwen_like: Renderer, llama_like: Renderer):
+    assert own.template.following("user").keeps_reasoning
+    assert own.template.following("tool").keeps_reasoning
+    assert qwen_like.template.following("tool").keeps_reasoning
+    assert not qwen_like.template.following("user").keeps_reasoning
+    for renderer in (own, qwen_like, llama_like):
+        assert renderer.template.following("user").keeps_text
+        assert renderer.template.following("tool").keeps_text
+
+
+def test_reasoning_a_template_knows_nothing_of_stays_in_the_text(llama_like: Renderer):
+    reply = Message(role="assistant", content="yes", reasoning="hm")
+    assert "<think>hm</think>yes<|eot_id|>" in llama_like.prompt_text([user("hi"), reply, user("and")], ())
+    assert llama_like.parse_reply(llama_like.reply_ids(reply), turn=0) == reply
+
+
+def test_call_ids_count_only_where_the_template_writes_them(own: Renderer):
+    again = Message(role="tool", content=RESULT.content, tool_call_id="call_7_0", name="get_order")
+    assert own.continuation_ids((), [RESULT], TOOLS) == own.continuation_ids((), [again], TOOLS)
+
+
+def test_other_tools_are_another_prompt(own: Renderer):
+    renamed = (ToolSpec(name="get_item", description="Look an order up.", parameters=TOOLS[0].parameters),)
+    assert own.prompt_ids([user("hi")], TOOLS) != own.prompt_ids([user("hi")], renamed)
+    assert own.prompt_ids([user("hi")], renamed) != own.prompt_ids([user("hi")], ())
+
+
+def test_loading_reads_the_stop_ids_of_the_generation_config(own_tokenizer: PreTrainedTokenizerFast, tmp_path: Path):
+    own_tokenizer.save_pretrained(tmp_path)
+    assert len(Renderer.load(tmp_path).stop_token_ids) == 1
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    renderer = Renderer.load(tmp_path)
+    assert renderer.stop_token_ids == {2, 7}
+    assert renderer.prompt_ids([user("hi")], TOOLS) == Renderer(own_tokenizer).prompt_ids([user("hi")], TOOLS)
+
+
+def test_a_tokenizer_without_template_is_refused_by_name(own_tokenizer: PreTrainedTokenizerFast):
+    bare = PreTrainedTokenizerFast(tokenizer_object=own_tokenizer.backend_tokenizer)
+    with pytest.raises(UnsupportedModelError, match="has no chat template"):
+        Renderer(bare)
+
+
+def test_a_template_that_rewrites_replies_cannot_train_on_them(own_tokenizer: PreTrainedTokenizerFast):
+    odd = PreTrainedTokenizerFast(
+        tokenizer_object=own_tokenizer.backend_tokenizer,
+        eos_token="<|im_end|>",
+        chat_template="{% for m in messages %}[{{ m.role }}]{{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}[reply]{% endif %}",
+    )
+    with pytest.raises(UnsupportedModelError, match="does not begin where the generation prompt ends"):
+        Renderer(odd).reply_ids(said("x"))
