@@ -1,0 +1,83 @@
+"""All runs of a folder, and what of a run can be thrown away."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnwright.core.errors import ConfigError, RunDirectoryError
+from turnwright.rundir.layout import RunLayout
+from turnwright.rundir.lock import WriterLock
+from turnwright.rundir.reader import RunReader
+from turnwright.rundir.records import ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSummary:
+    """One run, as a list shows it."""
+
+    name: str
+    path: Path
+    created: str
+    state: str
+    """The phase; "interrupted" when the run neither ended nor has a process."""
+    step: int
+    num_checkpoints: int
+    size_bytes: int
+
+
+def list_runs(output_dir: Path) -> tuple[RunSummary, ...]:
+    """Return the runs of a folder, oldest first; folders that are no runs are left out."""
+    folders = (path.parent for path in output_dir.glob("*/manifest.json"))
+    return tuple(sorted((summarise(folder) for folder in folders), key=lambda run: (run.created, run.name)))
+
+
+def summarise(root: Path) -> RunSummary:
+    """Return the summary of one run directory."""
+    reader = RunReader(root)
+    manifest, status = reader.manifest(), reader.status()
+    state = status.phase if status else "starting"
+    if state not in ENDED and not reader.is_running():
+        state = "interrupted"
+    return RunSummary(
+        name=root.name,
+        path=root,
+        created=manifest.created,
+        state=state,
+        step=status.step if status else 0,
+        num_checkpoints=len(reader.checkpoints()),
+        size_bytes=size_of(root),
+    )
+
+
+def prunable(root: Path, *, keep: int = 1) -> tuple[Path, ...]:
+    """Return what can go without losing a record: all but the newest ``keep`` checkpoints, and superseded files."""
+    if keep < 1:
+        raise ConfigError(f"keep = {keep}: expected at least 1 checkpoint to stay; delete the run's folder to free all")
+    reader = RunReader(root)
+    old = [checkpoint.path for checkpoint in reader.checkpoints()[:-keep]]
+    superseded = reader.layout.superseded
+    return (*old, superseded) if superseded.exists() else tuple(old)
+
+
+def prune(root: Path, paths: Sequence[Path]) -> int:
+    """Delete folders of a run that nobody writes; returns the freed bytes."""
+    with WriterLock(RunLayout(root).lock):
+        outside = [path for path in paths if not path.resolve().is_relative_to(root.resolve())]
+        if outside:
+            raise RunDirectoryError(f"'{outside[0]}' is not inside the run directory '{root}': nothing was deleted")
+        freed = sum(size_of(path) for path in paths)
+        for path in paths:
+            shutil.rmtree(path)
+    return freed
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files below a folder; a file that vanishes meanwhile counts nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.lstat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,91 @@
+"""Files that survive a crash: replaced whole, or appended line by line."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace ``path`` so that a reader, or a crash, sees either the old content or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Rename a finished file or folder to its name and make the renaming durable."""
+    temporary.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Hand a file's content, or a folder's names, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class LineLog:
+    """An append-only file of JSON lines, open for writing.
+
+    A torn last line, left by a crash, is cut off on opening: it never was a record.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open ``path`` for appending; makes file and folder when they are missing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        _cut_torn_tail(path)
+        self._file = path.open("ab")
+
+    def append(self, line: bytes) -> None:
+        """Append one record and hand it to the operating system: it survives a crash of this process."""
+        self._file.write(line + b"\n")
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Hand everything to the disk: it survives a crash of the machine."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Sync and close."""
+        if not self._file.closed:
+            self.sync()
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the log itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Sync and close."""
+        self.close()
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield whole lines without their end; none when the file is missing. A torn last line is left out."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
+
+
+def _cut_torn_tail(path: Path) -> None:
+    content = path.read_bytes() if path.exists() else b""
+    if content and not content.endswith(b"\n"):
+        os.truncate(path, content.rfind(b"\n") + 1)

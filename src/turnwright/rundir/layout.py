@@ -1,0 +1,138 @@
+"""Where everything of a run lies. Every path of a run directory is spelled here and nowhere else.
+
+runs/<name>/
+  manifest.json            who, when, which versions; written once
+  config.toml              as given           config.resolved.json   every value and its source
+  status.json              phase, step, heartbeat; replaced atomically
+  metrics.jsonl            one object per step    findings.jsonl     one object per finding
+  episodes/step_000012.jsonl       attempts in order of ending, appended the moment each ends
+  trajectories/step_000012.jsonl   the same attempts in tokens, while the step runs
+  trajectories/step_000012.parquet what the step trained, once it is closed
+  validation/step_000010.jsonl     validation episodes
+  checkpoints/step_000040/         a policy to deploy, and resume/ to continue from
+  evaluations/<name>/              written by the evaluator, in its own process
+  logs/attempt_1/*.log  logs/latest
+  superseded/attempt_2/            what a resumed run took back, in the same folders
+  writer.lock              held by the one process that writes
+  report.html
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+STEP_NAME = re.compile(r"step_(\d{6,})(?:\.\w+)?")
+
+
+def step_name(step: int) -> str:
+    """Return the name under which files of a step sort in order."""
+    return f"step_{step:06d}"
+
+
+def step_of(path: Path) -> int | None:
+    """Return the step a file or folder belongs to; None when its name says no step."""
+    match = STEP_NAME.fullmatch(path.name)
+    return int(match[1]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLayout:
+    """Paths of one run directory."""
+
+    root: Path
+
+    @property
+    def manifest(self) -> Path:
+        """Identity of the run."""
+        return self.root / "manifest.json"
+
+    @property
+    def config_given(self) -> Path:
+        """The run.toml as the user wrote it."""
+        return self.root / "config.toml"
+
+    @property
+    def config_resolved(self) -> Path:
+        """Every value and its source."""
+        return self.root / "config.resolved.json"
+
+    @property
+    def status(self) -> Path:
+        """What the run is doing."""
+        return self.root / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One object per step."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def findings(self) -> Path:
+        """One object per finding."""
+        return self.root / "findings.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The report, one self-contained file."""
+        return self.root / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        """File that the writing process keeps locked."""
+        return self.root / "writer.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of all checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def superseded(self) -> Path:
+        """Folder of what resumed runs took back."""
+        return self.root / "superseded"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of all logs."""
+        return self.root / "logs"
+
+    @property
+    def step_folders(self) -> tuple[Path, ...]:
+        """Folders whose entries each belong to one step."""
+        return (self.root / "episodes", self.root / "trajectories", self.root / "validation", self.checkpoints)
+
+    def episodes(self, step: int) -> Path:
+        """Ended attempts of a step, in messages."""
+        return self.root / "episodes" / f"{step_name(step)}.jsonl"
+
+    def journal(self, step: int) -> Path:
+        """Ended attempts of a step that is not closed yet, in tokens."""
+        return self.root / "trajectories" / f"{step_name(step)}.jsonl"
+
+    def trajectories(self, step: int) -> Path:
+        """Attempts of a closed step, in tokens."""
+        return self.root / "trajectories" / f"{step_name(step)}.parquet"
+
+    def validation(self, step: int) -> Path:
+        """Validation episodes after a step."""
+        return self.root / "validation" / f"{step_name(step)}.jsonl"
+
+    def checkpoint(self, step: int) -> Path:
+        """Policy that a step published."""
+        return self.checkpoints / step_name(step)
+
+    def resume_state(self, step: int) -> Path:
+        """Optimizer state and counters beside the policy of a step."""
+        return self.checkpoint(step) / "resume"
+
+    def evaluation(self, name: str) -> Path:
+        """Folder of one evaluation."""
+        return self.root / "evaluations" / name
+
+    def log_folder(self, launch: int) -> Path:
+        """Logs of the n-th process that wrote this run, from 1."""
+        return self.logs / f"attempt_{launch}"
+
+    def superseded_by(self, launch: int) -> Path:
+        """Folder of what the n-th process took back when it resumed."""
+        return self.superseded / f"attempt_{launch}"

@@ -1,0 +1,104 @@
+"""Small files of a run directory as typed records, and the codec between nouns and JSON lines."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import pydantic_core
+from pydantic import TypeAdapter
+
+from turnwright.core.episode import Episode
+from turnwright.core.finding import Finding
+from turnwright.core.trajectory import Trajectory
+
+Phase = Literal["starting", "rollout", "update", "validation", "checkpoint", "finished", "failed", "stopped"]
+ENDED: tuple[Phase, ...] = ("finished", "failed", "stopped")
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """Identity of a run: what it would take to do it again."""
+
+    name: str
+    created: str
+    """ISO 8601, UTC."""
+    seed: int
+    host: str
+    command: tuple[str, ...] = ()
+    git_sha: str | None = None
+    """Commit of the folder the run was started in."""
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Python, and each library that shapes the numbers, where installed."""
+    parent: str | None = None
+    """Path of the checkpoint or run this one starts from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a run is doing."""
+
+    phase: Phase
+    step: int
+    heartbeat: float
+    """Seconds since the epoch when this was written."""
+    pid: int
+    launch: int
+    """Number of the process that writes, from 1; a resumed run counts on."""
+    message: str = ""
+    """For a run that failed or was stopped: why."""
+
+
+_MANIFEST = TypeAdapter(Manifest)
+_STATUS = TypeAdapter(Status)
+_FINDING = TypeAdapter(Finding)
+_EPISODE = TypeAdapter(Episode)
+_TRAJECTORY = TypeAdapter(Trajectory)
+
+
+def encode(record: Manifest | Status | Finding | Episode | Trajectory) -> bytes:
+    """Return a record as one line of JSON. Floats keep every bit; free-form data must be JSON."""
+    return pydantic_core.to_json(record, inf_nan_mode="constants")
+
+
+def decode_manifest(line: bytes) -> Manifest:
+    """Read a manifest."""
+    return _MANIFEST.validate_json(line)
+
+
+def decode_status(line: bytes) -> Status:
+    """Read a status."""
+    return _STATUS.validate_json(line)
+
+
+def decode_finding(line: bytes) -> Finding:
+    """Read a finding."""
+    return _FINDING.validate_json(line)
+
+
+def decode_episode(line: bytes) -> Episode:
+    """Read an episode; the outcome's class follows from its ``kind``."""
+    return _EPISODE.validate_json(line)
+
+
+def decode_trajectory(line: bytes) -> Trajectory:
+    """Read a trajectory; raises when its streams do not align."""
+    return _TRAJECTORY.validate_json(line)
+
+
+def encode_metrics(step: int, time: float, values: Mapping[str, float]) -> bytes:
+    """Return the metrics of one step; numbers that are not finite become null, which any JSON reader takes."""
+    finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return pydantic_core.to_json({"step": step, "time": round(time, 3), **finite})
+
+
+def encode_resumption(step: int, time: float) -> bytes:
+    """Return the line that takes back the metrics of every step after ``step``."""
+    return pydantic_core.to_json({"resumed_after_step": step, "time": round(time, 3)})
+
+
+def decode_metrics(line: bytes) -> dict[str, float]:
+    """Read a line of metrics.jsonl; null reads as nan."""
+    record: dict[str, float | None] = pydantic_core.from_json(line)
+    return {name: math.nan if value is None else value for name, value in record.items()}

@@ -1,0 +1,40 @@
+import math
+
+import pytest
+from hypothesis import given
+
+from rundir.strategies import episodes, trajectories
+from turnwright.core.episode import Episode
+from turnwright.core.trajectory import Trajectory
+from turnwright.rundir import records
+
+
+@given(episodes())
+def test_an_episode_survives_its_line_to_the_bit(episode: Episode) -> None:
+    line = records.encode(episode)
+    assert b"\n" not in line
+    assert records.decode_episode(line) == episode
+    assert type(records.decode_episode(line).outcome) is type(episode.outcome)
+
+
+@given(trajectories())
+def test_a_trajectory_survives_its_line_to_the_bit(trajectory: Trajectory) -> None:
+    line = records.encode(trajectory)
+    assert b"\n" not in line
+    assert records.decode_trajectory(line) == trajectory
+
+
+def test_metrics_that_are_not_finite_are_null_on_disk_and_nan_in_memory() -> None:
+    line = records.encode_metrics(3, 1.0, {"training/loss": math.inf, "training/kl": 0.1})
+    assert line == b'{"step":3,"time":1.0,"training/loss":null,"training/kl":0.1}'
+    assert math.isnan(records.decode_metrics(line)["training/loss"])
+
+
+def test_a_line_of_misaligned_streams_is_refused() -> None:
+    line = (
+        b'{"key": {"task_id": "a", "attempt": 0}, "turns": [{"index": 0, "parent": null, "kind": "root", "cause": "",'
+        b'"prompt_token_ids": [1], "sampled_token_ids": [2, 3], "logprobs": [-0.5], "policy_versions": [0, 0],'
+        b'"temperature": 1.0, "top_p": 1.0, "prefix_hash": "x"}]}'
+    )
+    with pytest.raises(Exception, match="logprobs must align"):
+        records.decode_trajectory(line)
