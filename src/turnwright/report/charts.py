@@ -58,7 +58,7 @@ class Bar:
 
     label: str
     series: int
-    """0 = base, 1 = tuned: picks colour and mark."""
+    """0 = tuned, 1 = base: picks colour and mark."""
     value: float
     low: float
     high: float
@@ -85,9 +85,9 @@ def line_chart(chart: Chart) -> str:
 
 def interval_chart(title: str, bars: Sequence[Bar]) -> str:
     """Return estimates with 95 % intervals on one axis from 0 to 1, a row each."""
-    row, left, width = 30, 168, 640
+    row, left, width = 28, 158, 500
     height = TOP + row * len(bars) + BOTTOM
-    x = _Scale(0.0, 1.0, left, width - 58)
+    x = _Scale(0.0, 1.0, left, width - 56)
     parts: list[str] = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(_line(x(tick), TOP - 8, x(tick), height - BOTTOM, "gridline"))
@@ -102,7 +102,7 @@ def interval_chart(title: str, bars: Sequence[Bar]) -> str:
         )
         mark = (
             f'<circle cx="{x(bar.value):.1f}" cy="{middle}" r="6" {colour}/>'
-            if bar.series
+            if bar.series == 0
             else f'<rect x="{x(bar.value) - 5.5:.1f}" y="{middle - 5.5}" width="11" height="11" {colour}/>'
         )
         parts.append(mark)

@@ -39,7 +39,7 @@ def interval_bars(suite: SuiteEvaluations) -> tuple[Bar, ...]:
     )
     bars: list[Bar] = []
     for label, measure in measures:
-        for index, (side, result) in enumerate((("base", suite.base), ("tuned", suite.tuned))):
+        for index, side, result in ((1, "base", suite.base), (0, "tuned", suite.tuned)):
             found = measure(result) if result else None
             if found:
                 bars.append(
