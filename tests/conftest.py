@@ -1,13 +1,19 @@
-"""What every test shares: a quiet, plain terminal and few threads."""
+"""What every test shares."""
 
 import os
+import sys
 
 import pytest
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)
 def plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output does not depend on the terminal that runs the tests."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def child_environment() -> dict[str, str]:
+    """Environment of a Python child process that imports what this one does, installed or not."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

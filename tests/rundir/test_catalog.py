@@ -5,7 +5,7 @@ import pytest
 
 from rundir.attempts import make_attempt
 from turnwright.core.errors import ConfigError, RunDirectoryError
-from turnwright.rundir import RunReader, RunWriter, free_run_name, list_runs, prunable, prune
+from turnwright.rundir import RunReader, RunWriter, find_run, free_run_name, list_runs, prunable, prune
 from turnwright.rundir.manifest import find_commit
 
 
@@ -78,3 +78,10 @@ def test_the_commit_is_read_from_loose_and_packed_references(tmp_path: Path) -> 
     assert find_commit(inner) == "def456"
     (git / "HEAD").write_text("789aaa\n")
     assert find_commit(inner) == "789aaa"
+
+
+def test_a_run_is_found_by_path_and_by_name_and_a_typo_is_answered(writer: RunWriter, root: Path) -> None:
+    assert find_run(str(root), Path("runs")) == root
+    assert find_run("demo", root.parent) == root
+    with pytest.raises(RunDirectoryError, match="did you mean demo"):
+        find_run("dmeo", root.parent)

@@ -58,13 +58,14 @@ def test_two_writers_are_refused(writer: RunWriter, root: Path) -> None:
     RunWriter.resume(root, step=0).close()
 
 
-def test_the_lock_of_a_killed_process_is_free(root: Path, writer: RunWriter) -> None:
+def test_the_lock_of_a_killed_process_is_free(root: Path, writer: RunWriter, child_environment: dict[str, str]) -> None:
     writer.close()
     script = (
         "import sys, time; from pathlib import Path; from turnwright.rundir import RunWriter\n"
         "writer = RunWriter.resume(Path(sys.argv[1]), step=0); print('locked', flush=True); time.sleep(60)"
     )
-    with subprocess.Popen([sys.executable, "-c", script, str(root)], stdout=subprocess.PIPE) as holder:
+    command = [sys.executable, "-c", script, str(root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()
         assert RunReader(root).is_running()

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -108,10 +109,25 @@ def as_text(value: Any) -> str:
 
 
 def _expectation(field: FieldInfo) -> Iterator[str]:
-    annotation = field.annotation
-    yield annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+    yield _type_name(field.annotation)
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     for constraint in field.metadata:
         for name, sign in signs.items():
             if (bound := getattr(constraint, name, None)) is not None:
                 yield f"{sign} {bound:g}"
+
+
+def _type_name(annotation: Any) -> str:
+    inner = get_args(annotation)
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return " or ".join(map(repr, inner))
+    if origin is Annotated:
+        return _type_name(inner[0])
+    if origin is tuple:
+        return f"list of {_type_name(inner[0])}"
+    if origin is dict:
+        return "table"
+    if inner:
+        return " or ".join(map(_type_name, inner))
+    return "none" if annotation is NoneType else annotation.__name__

@@ -1,6 +1,6 @@
 """The run directory is the database: where everything lies, one writer, any number of readers."""
 
-from turnwright.rundir.catalog import RunSummary, list_runs, prunable, prune
+from turnwright.rundir.catalog import RunSummary, find_run, list_runs, prunable, prune, summarise
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.manifest import collect_manifest
 from turnwright.rundir.naming import free_run_name
@@ -17,8 +17,10 @@ __all__ = [
     "RunWriter",
     "Status",
     "collect_manifest",
+    "find_run",
     "free_run_name",
     "list_runs",
     "prunable",
     "prune",
+    "summarise",
 ]

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from turnwright.core.errors import ConfigError, RunDirectoryError
@@ -30,6 +31,21 @@ def list_runs(output_dir: Path) -> tuple[RunSummary, ...]:
     """Return the runs of a folder, oldest first; folders that are no runs are left out."""
     folders = (path.parent for path in output_dir.glob("*/manifest.json"))
     return tuple(sorted((summarise(folder) for folder in folders), key=lambda run: (run.created, run.name)))
+
+
+def find_run(name: str, output_dir: Path) -> Path:
+    """Return the run directory that a name or path stands for.
+
+    Raises:
+        RunDirectoryError: Neither is a run; the message names similar ones.
+    """
+    for candidate in (Path(name), output_dir / name):
+        if RunLayout(candidate).manifest.is_file():
+            return candidate
+    known = [path.parent.name for path in output_dir.glob("*/manifest.json")]
+    similar = get_close_matches(name, known, n=2)
+    hint = f"did you mean {' or '.join(similar)}?" if similar else "`turnwright runs list` shows what there is"
+    raise RunDirectoryError(f"no run {name!r} here or in '{output_dir}': {hint}")
 
 
 def summarise(root: Path) -> RunSummary:

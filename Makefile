@@ -1,0 +1,56 @@
+# Everything runs in .venv/, which `make install` makes once; needs Python 3.11 and nothing else.
+#
+#   make demo     the whole story on two cores: baseline, training, held-out proof, report
+#   make test     fast tests, then the slow ones (real processes, real training)
+#   make check    lint, format, types, import layers
+#   make bench NAME=rollout
+#   make docs     rebuild the generated pages of docs/
+#   make policy   rebuild the shipped policy
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# The build of torch that the numbers in LOG.md were measured with. On Linux the package index serves a build for
+# CUDA by default; for the small CPU build: make install TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
+TORCH := torch==2.13.0
+TORCH_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench docs policy
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+install: $(STAMP)
+
+# torch comes first, so that no other package's requirement picks its version.
+$(STAMP): pyproject.toml Makefile
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet $(TORCH_OPTIONS) $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable ".[all,dev]"
+	touch $(STAMP)
+
+demo: install
+	$(BIN)/python examples/returns_desk/demo.py
+
+# One thread per process in the fast part: its processes share the cores.
+test: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto
+	$(BIN)/python -m pytest -m slow
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: install
+	@test -n "$(NAME)" || { echo "usage: make bench NAME=..., one of:" $(basename $(notdir $(wildcard bench/[a-z]*.py))); exit 2; }
+	$(BIN)/python bench/$(NAME).py
+
+docs: install
+	$(BIN)/python docs/build.py
+
+policy: install
+	$(BIN)/python -m turnwright.policies.build

@@ -1,0 +1,42 @@
+"""The command line: one file per command, each added by one line below.
+
+Exit codes: 0 done, 1 run failed, 2 bad configuration or input, 3 stopped by health, 4 evaluation regression.
+"""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from turnwright.cli import doctor, runs
+from turnwright.core.errors import (
+    ConfigError,
+    DatasetError,
+    EnvironmentLoadError,
+    RunDirectoryError,
+    TurnwrightError,
+    UnsupportedModelError,
+)
+
+FAILED = 1
+BAD_INPUT = 2
+INPUT_ERRORS = (ConfigError, DatasetError, EnvironmentLoadError, RunDirectoryError, UnsupportedModelError)
+
+app = typer.Typer(
+    name="turnwright",
+    help="Multi-turn reinforcement learning of tool-using LLM agents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(runs.app, name="runs")
+app.command()(doctor.doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit; an error raised on purpose is one message, without a traceback."""
+    try:
+        app(args=None if arguments is None else list(arguments))
+    except TurnwrightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT if isinstance(error, INPUT_ERRORS) else FAILED)

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Command
+from turnwright.config import resolve_values
+from turnwright.core.finding import Finding
+from turnwright.rundir import RunWriter, collect_manifest
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    config = resolve_values({"environment": {"name": "orders"}}, source="run.toml")
+    root = tmp_path / "runs" / "first"
+    with RunWriter.create(root, config=config, manifest=collect_manifest(name="first", seed=7)) as writer:
+        for step, reward in ((0, 0.25), (1, 0.5)):
+            writer.metrics(step, {"val/reward/mean": reward, "timing_s/step": 3.0})
+            with writer.checkpoint(step) as folder:
+                (folder / "model.safetensors").write_bytes(b"x" * 2000)
+        writer.finding(Finding(code="reward.flat", severity="warning", where="step 1", evidence="flat", cure="wait"))
+        writer.status("finished", 1)
+    return root.parent
+
+
+def test_list_shows_each_run_on_a_line(turnwright: Command, runs: Path) -> None:
+    result = turnwright("runs", "list", "--dir", runs)
+    header, line = result.out.splitlines()
+    assert header.split() == ["run", "state", "step", "checkpoints", "size", "created"]
+    assert line.split()[:4] == ["first", "finished", "1", "2"]
+    (run,) = json.loads(turnwright("runs", "list", "--dir", runs, "--json").out)
+    assert (run["name"], run["state"], run["num_checkpoints"]) == ("first", "finished", 2)
+
+
+def test_list_of_an_empty_folder_says_what_to_do(turnwright: Command, tmp_path: Path) -> None:
+    result = turnwright("runs", "list", "--dir", tmp_path)
+    assert (result.code, "turnwright train" in result.out) == (0, True)
+    assert json.loads(turnwright("runs", "list", "--dir", tmp_path, "--json").out) == []
+
+
+def test_show_tells_state_findings_and_where_the_numbers_went(turnwright: Command, runs: Path) -> None:
+    out = turnwright("runs", "show", "first", "--dir", runs).out
+    assert "first: finished at step 1" in out
+    assert "seed 7" in out
+    assert "warning reward.flat (step 1): flat; wait" in out
+    assert out.splitlines()[-1].split() == ["val/reward/mean", "0.25", "0.5"]
+    document = json.loads(turnwright("runs", "show", runs / "first", "--json").out)
+    assert (document["manifest"]["seed"], document["last_metrics"]["step"]) == (7, 1)
+    assert [Path(path).name for path in document["checkpoints"]] == ["step_000000", "step_000001"]
+
+
+def test_prune_says_first_and_deletes_after(turnwright: Command, runs: Path) -> None:
+    folders = runs / "first" / "checkpoints"
+    assert "would delete" in turnwright("runs", "prune", "first", "--dir", runs, "--dry-run").out
+    assert len(list(folders.iterdir())) == 2
+    assert "freed 2.0 kB" in turnwright("runs", "prune", "first", "--dir", runs).out
+    assert [path.name for path in folders.iterdir()] == ["step_000001"]
+    assert "nothing to delete" in turnwright("runs", "prune", "first", "--dir", runs).out
+
+
+def test_an_unknown_run_is_one_clean_message(turnwright: Command, runs: Path) -> None:
+    result = turnwright("runs", "show", "frist", "--dir", runs)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("error: no run 'frist'")
+    assert "did you mean first?" in result.err
