@@ -1,0 +1,1 @@
+"""Algorithms: pure functions over tensors, one file each. Importing this loads no torch."""

@@ -1,0 +1,369 @@
+"""Controller: the loop of a training run, and the one place that starts and joins its work.
+
+Synchronous: every box waits for the one before it.
+
+    step 0                 validate
+    step 1..max_steps      collect  --attempts-->  train  --weights-->  publish  -->  [validate]  -->  [save]
+                             |                       |                    |
+                           engine thread           learner thread       engine's KV is void from here
+                           + one task per episode
+
+    collect   global_batch_size x group_size attempts; each is on disk the moment it ends
+    train     rows and rewards in, updates_per_step optimizer updates; the engine is paused meanwhile
+    publish   the engine samples from the learner's own tensors: only the version number and the KV change;
+              a canary then compares both on one sequence
+    validate  the same tasks with the same random numbers each time
+
+Whatever ends the loop - the last step, an error, Ctrl-C - the engine is closed, the status is written and what was
+finished is on disk.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from turnwright.config import RunConfig
+from turnwright.core.episode import EpisodeKey
+from turnwright.core.errors import ConfigError, SamplerMismatchError, TrainingError
+from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
+from turnwright.core.outcome import Failed, Truncated
+from turnwright.core.protocols import Sink
+from turnwright.core.seeding import derive_key, generator
+from turnwright.core.task import Task
+from turnwright.core.trajectory import Row
+from turnwright.environments.base import Environment
+from turnwright.evaluation.scorers import Scorer
+from turnwright.evaluation.watch import score_metrics, with_score
+from turnwright.gateway.recorder import SamplingLimits
+from turnwright.inference.base import GenerationRequest
+from turnwright.inference.local import LocalEngine
+from turnwright.learner.checkpointing import load_resume_state, save_policy, save_resume_state
+from turnwright.learner.optimizer import Optimizer
+from turnwright.learner.step import StepSettings, take_step
+from turnwright.models.forward import score_tokens
+from turnwright.models.load import Policy
+from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.metrics import attempt_metrics, group_metrics, pass_metrics, reward_of
+from turnwright.rollout.runner import EpisodeLimits
+from turnwright.rollout.tokens import count_tokens, cut_rows
+from turnwright.rundir.writer import RunWriter
+
+log = logging.getLogger(__name__)
+CANARY_TOKENS = 16
+CANARY_LIMIT = {torch.float32: 1e-3, torch.bfloat16: 0.2}
+"""Largest |log p - log q| on the canary that is still rounding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """What a run is made of, built by ``launch``."""
+
+    prototype: Environment
+    policy: Policy
+    renderer: Renderer
+    engine: LocalEngine
+    optimizer: Optimizer
+    step_settings: StepSettings
+    limits: EpisodeLimits
+    train_tasks: Sequence[Task]
+    validation_tasks: Sequence[Task]
+    scorer: Scorer | None
+    """The independent scorer, watched beside the reward; never trained on."""
+
+
+class Controller:
+    """Runs one training run to its end."""
+
+    def __init__(
+        self,
+        components: Components,
+        config: RunConfig,
+        writer: RunWriter,
+        sinks: Sequence[Sink] = (),
+        on_validation: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
+        on_training: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
+    ) -> None:
+        self.components = components
+        self.config = config
+        self.writer = writer
+        self.sinks = sinks
+        self._on_validation, self._on_training = on_validation, on_training
+        self._learner = ThreadPoolExecutor(
+            max_workers=1,
+            thread_name_prefix="learner",
+            initializer=_pin_threads,
+            initargs=(config.learner.num_threads,),
+        )
+        size = config.algorithm.global_batch_size
+        self.steps_per_epoch = len(components.train_tasks) // size
+        if not self.steps_per_epoch:
+            raise ConfigError(
+                f"algorithm.global_batch_size = {size} is more than the {len(components.train_tasks)} training tasks "
+                f"of environment {config.environment.name!r}: lower it or add tasks"
+            )
+        epochs = config.schedule.max_epochs
+        most = config.schedule.max_steps
+        self.num_steps = most if epochs is None else min(most, epochs * self.steps_per_epoch)
+
+    async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
+        """Train until the last step.
+
+        Args:
+            resume_from: Step whose checkpoint the components were built from; 0 for a new run.
+            finished: Attempts of step ``resume_from + 1`` that an interrupted process left on disk.
+        """
+        step = resume_from
+        try:
+            if resume_from:
+                load_resume_state(self.components.optimizer, self.writer.layout.resume_state(resume_from))
+                await self.components.engine.publish(resume_from)
+            elif self.config.schedule.val_every:
+                self._report(0, await self._validate(0))
+            while step < self.num_steps:
+                step += 1
+                await self._step(step, finished if step == resume_from + 1 else ())
+            self.writer.status("finished", step)
+        except BaseException as error:
+            stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
+            self.writer.status("stopped" if stopped else "failed", step, message=repr(error))
+            raise
+        finally:
+            await self.components.engine.close()
+            self._learner.shutdown()
+            for sink in self.sinks:
+                sink.close()
+
+    async def _step(self, step: int, finished: Sequence[Attempt]) -> None:
+        started = time.perf_counter()
+        self.writer.status("rollout", step)
+        groups = await self._collect(step, finished)
+        collected = time.perf_counter()
+        attempts = [attempt for group in groups for attempt in group.attempts]
+        self._require_health(step, attempts)
+        self.writer.close_step(step)
+        self.writer.status("update", step)
+        trainable, rows = _trainable(groups)
+        components = self.components
+        async with components.engine.paused():
+            result = await asyncio.get_running_loop().run_in_executor(
+                self._learner,
+                lambda: take_step(
+                    components.policy, components.optimizer, trainable, components.step_settings, step=step
+                ),
+            )
+        trained = time.perf_counter()
+        await components.engine.publish(step)
+        metrics = dict(result.metrics)
+        if result.num_updates:
+            metrics["training/canary_gap"] = await self._canary(step)
+        metrics |= attempt_metrics(attempts, "rollout")
+        metrics |= group_metrics(groups, batch_size=self.config.algorithm.global_batch_size)
+        metrics |= self._score(attempts)
+        metrics |= _token_metrics(attempts, rows)
+        metrics |= {
+            "training/global_step": float(step),
+            "training/epoch": float((step - 1) // self.steps_per_epoch),
+            "timing_s/rollout": collected - started,
+            "timing_s/training": trained - collected,
+        }
+        if self._due(step, self.config.schedule.val_every):
+            metrics |= await self._validate(step)
+            metrics["timing_s/eval"] = time.perf_counter() - trained
+        if self._due(step, self.config.schedule.save_every):
+            saving = time.perf_counter()
+            self._save(step)
+            metrics["timing_s/save_checkpoint"] = time.perf_counter() - saving
+        metrics["timing_s/step"] = time.perf_counter() - started
+        self._report(step, metrics)
+        self._on_training(step, attempts)
+
+    async def _collect(self, step: int, finished: Sequence[Attempt]) -> list[Group]:
+        """Collect the groups of a step; attempts that an interrupted process finished are not made again."""
+        algorithm = self.config.algorithm
+        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        order = list(self.components.train_tasks)
+        generator(self.config.run.seed, "task order", epoch).shuffle(order)
+        tasks = order[position * algorithm.global_batch_size : (position + 1) * algorithm.global_batch_size]
+        first = epoch * algorithm.group_size
+        wanted = [Wanted(task=task, attempt=first + i) for task in tasks for i in range(algorithm.group_size)]
+        known = {attempt.episode.key: attempt for attempt in finished}
+        missing = [entry for entry in wanted if entry.key not in known]
+        made = await self._collect_attempts(
+            missing,
+            seed=self.config.run.seed,
+            temperature=self.config.sampling.temperature,
+            on_attempt=lambda attempt: self.writer.attempt(step, attempt),
+        )
+        known |= {attempt.episode.key: attempt for attempt in made}
+        by_task: dict[str, list[Attempt]] = {}
+        for entry in wanted:
+            by_task.setdefault(entry.task.id, []).append(known[entry.key])
+        return [Group(task=task, attempts=tuple(by_task[task.id])) for task in tasks]
+
+    async def _validate(self, step: int) -> dict[str, float]:
+        """Play the validation tasks; the random numbers are the same each time, so that curves compare policies."""
+        section = self.config.validation
+        self.writer.status("validation", step)
+        tasks = self.components.validation_tasks[: section.val_tasks]
+        if not tasks:
+            return {}
+        wanted = [Wanted(task=task, attempt=i) for task in tasks for i in range(section.val_group_size)]
+        attempts = await self._collect_attempts(
+            wanted,
+            seed=derive_key(self.config.run.seed, "validation"),
+            temperature=section.val_temperature,
+            on_attempt=lambda attempt: self.writer.validation(
+                step, with_score(attempt.episode, self.components.scorer)
+            ),
+        )
+        self._on_validation(step, attempts)
+        by_task: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            by_task.setdefault(attempt.episode.task.id, []).append(attempt)
+        groups = [Group(task=task, attempts=tuple(by_task[task.id])) for task in tasks]
+        metrics = attempt_metrics(attempts, "val")
+        metrics |= pass_metrics(
+            groups, "val", pass_k_values=section.pass_k_values, success_threshold=section.success_threshold
+        )
+        return metrics | self._score(attempts, prefix="val/score")
+
+    async def _collect_attempts(
+        self, wanted: Sequence[Wanted], *, seed: int, temperature: float, on_attempt: Callable[[Attempt], None]
+    ) -> list[Attempt]:
+        config = self.config
+        return await collect_attempts(
+            self.components.prototype,
+            self.components.renderer,
+            self.components.engine,
+            wanted,
+            CollectorSettings(
+                seed=seed,
+                sampling=SamplingLimits(
+                    temperature=temperature,
+                    top_p=config.sampling.sampling_top_p if temperature else 1.0,
+                    max_tokens=config.sampling.sampling_max_tokens,
+                ),
+                limits=self.components.limits,
+                max_concurrency=config.rollout.rollout_max_concurrency,
+                max_retries=config.rollout.rollout_max_retries,
+            ),
+            on_attempt,
+        )
+
+    async def _canary(self, step: int) -> float:
+        """Compare engine and learner on one short reply and return the largest gap.
+
+        Raises SamplerMismatchError when the engine does not sample from the weights that were just trained.
+        """
+        components = self.components
+        task = next(iter(components.validation_tasks or components.train_tasks))
+        environment = components.prototype.for_episode()
+        environment.open(task, 0)
+        try:
+            prompt = components.renderer.prompt_ids(environment.opening(), environment.tool_specs())
+        finally:
+            environment.close()
+        key = EpisodeKey(task_id=f"canary {task.id}", attempt=step)
+        components.engine.open_episode(key)
+        try:
+            request = GenerationRequest(
+                key=key,
+                turn=0,
+                prompt_token_ids=prompt,
+                shared_prefix_length=len(prompt) // 2,
+                max_tokens=CANARY_TOKENS,
+                temperature=1.0,
+            )
+            generation = await components.engine.generate(request)
+        finally:
+            components.engine.close_episode(key)
+        row = prompt + generation.token_ids
+        wanted = [False] * len(prompt) + [True] * len(generation.token_ids)
+        with torch.no_grad():
+            scores = score_tokens(components.policy, [row], [wanted], [[1.0] * len(row)])
+        gap = (scores.logprobs.cpu() - torch.tensor(generation.logprobs)).abs().max().item()
+        if not gap <= CANARY_LIMIT[components.policy.model.dtype]:
+            raise SamplerMismatchError(
+                f"after the update of step {step} engine and learner differ by {gap:.2g} on the canary sequence "
+                f"(expected at most {CANARY_LIMIT[components.policy.model.dtype]:g}): the engine serves other weights"
+            )
+        return gap
+
+    def _score(self, attempts: Iterable[Attempt], prefix: str = "score") -> dict[str, float]:
+        episodes = [attempt.episode for attempt in attempts]
+        threshold = self.config.validation.success_threshold
+        return score_metrics(episodes, self.components.scorer, prefix, success_threshold=threshold)
+
+    def _require_health(self, step: int, attempts: Sequence[Attempt]) -> None:
+        failures = [attempt.episode.outcome for attempt in attempts if isinstance(attempt.episode.outcome, Failed)]
+        share, limit = len(failures) / len(attempts), self.config.rollout.max_failed_fraction
+        if share <= limit:
+            return
+        causes = Counter(failure.cause for failure in failures).most_common(3)
+        raise TrainingError(
+            f"step {step}: {share:.0%} of the attempts failed, more than rollout.max_failed_fraction = {limit:g}; "
+            f"causes: {', '.join(f'{cause} ({count})' for cause, count in causes)}; for example: {failures[0].detail}. "
+            "Mend the environment, then continue with --resume"
+        )
+
+    def _save(self, step: int) -> None:
+        self.writer.status("checkpoint", step)
+        with self.writer.checkpoint(step) as folder:
+            save_policy(self.components.policy, self.components.renderer.tokenizer, folder)
+            save_resume_state(self.components.optimizer, folder / "resume", step=step)
+
+    def _due(self, step: int, every: int) -> bool:
+        return step == self.num_steps or bool(every and step % every == 0)
+
+    def _report(self, step: int, metrics: dict[str, float]) -> None:
+        self.writer.metrics(step, metrics)
+        for sink in self.sinks:
+            sink.metrics(step, metrics)
+
+
+def _trainable(groups: Sequence[Group]) -> tuple[list[TrainableGroup], list[Row]]:
+    """Cut the survivors' trajectories into rows."""
+    trainable: list[TrainableGroup] = []
+    every: list[Row] = []
+    for group in groups:
+        attempts: list[TrainableAttempt] = []
+        for attempt in group.survivors:
+            reward = reward_of(attempt)
+            if reward is None:
+                continue
+            rows = cut_rows(attempt.trajectory)
+            every += rows
+            truncated = isinstance(attempt.episode.outcome, Truncated)
+            attempts.append(TrainableAttempt(key=attempt.episode.key, reward=reward, rows=rows, truncated=truncated))
+        trainable.append(TrainableGroup(task_id=group.task.id, attempts=tuple(attempts)))
+    return trainable, every
+
+
+def _token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str, float]:
+    survivors = [attempt.trajectory for attempt in attempts if not isinstance(attempt.episode.outcome, Failed)]
+    counts = count_tokens(survivors, rows)
+    prefill = sum(len(turn.prompt_token_ids) for trajectory in survivors for turn in trajectory.turns[-1:])
+    return {
+        "training/num_datums": float(counts.datums),
+        "training/datums_per_trajectory": counts.datums_per_trajectory,
+        "training/delivered_fraction": counts.delivered_fraction,
+        "training/turns_clean": float(counts.clean),
+        "training/turns_realign": float(counts.realign),
+        "training/turns_fork": float(counts.fork),
+        "rollout/abandoned_tokens": float(counts.abandoned),
+        "cost/sampled_tokens": float(counts.sampled),
+        "cost/prefill_tokens": float(prefill),
+        "cost/trained_tokens": float(counts.trained),
+    }
+
+
+def _pin_threads(num_threads: int | None) -> None:
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)

@@ -1,0 +1,92 @@
+"""Episode: one attempt at a task, in messages, made of turns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from turnwright.core.message import Message, ToolSpec
+from turnwright.core.outcome import Failed, Outcome
+from turnwright.core.score import Score
+from turnwright.core.task import Task
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeKey:
+    """Names one attempt for the whole run: seeds, order of deterministic rounds, file records."""
+
+    task_id: str
+    attempt: int
+
+    def __str__(self) -> str:
+        """Return ``task#attempt``, as error messages and files spell it."""
+        return f"{self.task_id}#{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutcome:
+    """What happened to one tool call of a turn."""
+
+    name: str
+    error: bool = False
+    """The tool answered with an error (its own, unknown name, or bad arguments)."""
+    malformed: bool = False
+    """The call could not be run as written: not JSON, unknown tool, or arguments off the schema."""
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One model call and what follows it."""
+
+    reply: Message
+    responses: tuple[Message, ...] = ()
+    """Tool results, or what the world said to a reply without calls."""
+    finish_reason: FinishReason = "stop"
+    tools: tuple[ToolOutcome, ...] = ()
+    num_prompt_tokens: int = 0
+    num_sampled_tokens: int = 0
+    mean_logprob: float = 0.0
+    """Mean log-probability of the sampled tokens, in nats."""
+    policy_version: int = 0
+    """Version that sampled the last token."""
+    latency_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One attempt at a task.
+
+    Example: an agent that looks an order up and answers has two turns::
+
+        Episode(key=EpisodeKey(task_id="t1", attempt=0), task=..., opening=(system, user), turns=(
+            Turn(reply=<calls get_order>, responses=(<tool result>,)),
+            Turn(reply=<answers>),
+        ), outcome=Rewarded(value=1.0))
+    """
+
+    key: EpisodeKey
+    task: Task
+    opening: tuple[Message, ...]
+    """The messages before the first turn."""
+    tools: tuple[ToolSpec, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    outcome: Outcome = field(default_factory=lambda: Failed(cause="unfinished"))
+    score: Score | None = None
+    """Set by a scorer, never by the environment."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """Every message in order."""
+        conversation = list(self.opening)
+        for turn in self.turns:
+            conversation.append(turn.reply)
+            conversation.extend(turn.responses)
+        return tuple(conversation)
+
+    @property
+    def answer(self) -> str:
+        """Text of the last reply; empty when there is no turn."""
+        return self.turns[-1].reply.content if self.turns else ""

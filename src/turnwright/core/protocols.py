@@ -1,0 +1,43 @@
+"""What one layer hands to another without importing it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from turnwright.core.episode import FinishReason
+from turnwright.core.message import Message, ToolSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """The policy's answer to one call, with what an episode keeps of its tokens."""
+
+    message: Message
+    finish_reason: FinishReason
+    num_prompt_tokens: int
+    num_sampled_tokens: int
+    mean_logprob: float
+    policy_version: int
+
+
+class ChatPolicy(Protocol):
+    """What an agent talks to: the recorder of one trajectory, or a script in tests."""
+
+    async def chat(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
+        """Sample one reply to the conversation so far.
+
+        Raises ContextOverflowError when the conversation leaves no room for a reply.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """A view of a run: receives what was already written to the run directory and never decides anything."""
+
+    def metrics(self, step: int, values: dict[str, float]) -> None:
+        """Take the metrics of one step."""
+        ...
+
+    def close(self) -> None:
+        """Write what is pending and let go of files and threads."""
+        ...

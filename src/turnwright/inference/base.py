@@ -1,0 +1,81 @@
+"""Engine: token ids in; token ids, log-probabilities and policy versions out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from turnwright.core.episode import EpisodeKey, FinishReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One model call of an open episode.
+
+    Example::
+
+        GenerationRequest(key=EpisodeKey(task_id="t1", attempt=0), turn=0, prompt_token_ids=(1, 2, 3),
+                          shared_prefix_length=2, max_tokens=48, stop_token_ids=frozenset({4}), sampling_key=77)
+    """
+
+    key: EpisodeKey
+    turn: int
+    """Number of the call within the trajectory; orders deterministic rounds together with ``key``."""
+    prompt_token_ids: tuple[int, ...]
+    shared_prefix_length: int = 0
+    """Leading ids that many requests share (system text and tools); their KV is kept once."""
+    max_tokens: int
+    temperature: float = 1.0
+    """0 = greedy."""
+    top_p: float = 1.0
+    stop_token_ids: frozenset[int] = frozenset()
+    """A sampled stop id ends the reply and is part of it."""
+    stop_sequences: tuple[tuple[int, ...], ...] = ()
+    """Id sequences that end the reply; the sequence is part of it."""
+    sampling_key: int = 0
+    """Key of the request's random stream (core/seeding.py); position t of the reply uses (key, t)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What the engine sampled. All tuples have the same length."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Natural logs under softmax(logits / temperature), renormalised over the top-p set; greedy: temperature 1."""
+    policy_versions: tuple[int, ...]
+    kept_logmass: tuple[float, ...] = ()
+    """With top_p < 1: log of the kept set's mass, per id."""
+    finish_reason: FinishReason = "stop"
+
+
+class Engine(Protocol):
+    """An inference engine serving one policy.
+
+    An episode is opened before its first request and closed after its last: between turns its KV may be kept,
+    and deterministic rounds wait for every open episode.
+    """
+
+    @property
+    def policy_version(self) -> int:
+        """Version that samples the next token."""
+        ...
+
+    @property
+    def max_sequence_length(self) -> int:
+        """Most ids a prompt and its reply may have together."""
+        ...
+
+    def open_episode(self, key: EpisodeKey) -> None:
+        """Announce an episode."""
+        ...
+
+    def close_episode(self, key: EpisodeKey) -> None:
+        """Forget an episode and free its KV; unknown keys are ignored."""
+        ...
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Sample one reply.
+
+        Raises ContextOverflowError when the prompt leaves no room, EngineStoppedError when the queue is full or
+        the engine is closed.
+        """
+        ...

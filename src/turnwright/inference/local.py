@@ -1,0 +1,508 @@
+"""The embedded engine: continuous batching over an in-process model.
+
+One asyncio task owns the decode loop and is the only one that changes scheduling state; the passes themselves run on
+one worker thread, so that tools and agents go on meanwhile.
+
+    generate() -> inbox (bounded) -> admit: a slot, the ids still to be fed -> advance: extend | decode -> future
+
+A sequence (an open episode) keeps its slot between turns; when all slots are taken, a waiting request may take the slot
+of an episode that is between turns, which is then fed again (counted). Ids waiting to be fed but for the last are
+*extended* in batches; a row with one id left *decodes* with all others. Requests join and leave between decode steps.
+
+Deterministic rounds (ALGORITHMS.md section 5): with ``deterministic`` a pass runs only when every open episode has a
+request, in order of task and attempt, so that the composition of batches does not depend on the clock.
+"""
+
+import asyncio
+import heapq
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import torch
+
+from turnwright.core.episode import EpisodeKey
+from turnwright.core.errors import ConfigError, ContextOverflowError, EngineStoppedError
+from turnwright.inference.base import Generation, GenerationRequest
+from turnwright.inference.local_cache import SlotCache, SlotView, bytes_per_token
+from turnwright.inference.local_sampling import draw_tokens, uniforms
+from turnwright.models.attention import PrefixView
+from turnwright.models.load import Policy
+
+SHORTEST_SHARED_PREFIX = 16
+"""Below this many ids a shared prefix costs more bookkeeping than it saves."""
+MOST_PREFIXES = 8
+EXTENSION_TOKENS = 4096
+"""Padded ids fed in one extending pass: bounds memory, and the time a decode step can be kept waiting."""
+EXTENSION_SHARE = 0.25
+"""Extend when this share of the requests waits for it: an extra pass for one row would hold up all the others."""
+DENSE_SHARE = 0.35
+"""Decode over slots in place when this share of them is in use; otherwise gather the rows."""
+STEPS_PER_HOP = 16
+"""Decode steps at most before new requests are looked at."""
+
+
+@dataclass(slots=True, kw_only=True)
+class EngineCounters:
+    """What the engine has done since it started; tokens, passes and seconds."""
+
+    prefill_tokens: int = 0
+    sampled_tokens: int = 0
+    reprefilled_tokens: int = 0
+    shared_tokens: int = 0
+    """Tokens whose KV was copied or shared instead of computed."""
+    evictions: int = 0
+    decode_passes: int = 0
+    extend_passes: int = 0
+    busy_seconds: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Active:
+    """A request in work."""
+
+    request: GenerationRequest
+    future: "asyncio.Future[Generation]"
+    pending: list[int] = field(default_factory=list)
+    """Ids to feed before the next one can be sampled."""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
+    kept_logmass: list[float] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Sequence:
+    """An open episode."""
+
+    key: EpisodeKey
+    slot: int | None = None
+    prefix_ids: tuple[int, ...] = ()
+    resident: list[int] = field(default_factory=list)
+    """Ids behind the prefix whose KV is in the slot."""
+    active: _Active | None = None
+    last_used: int = 0
+    lost_tokens: int = 0
+    """Ids that were resident before an eviction or a weight update."""
+
+
+class LocalEngine:
+    """Samples from an in-process model; see the module docstring for the flow."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        kv_memory_mb: int = 512,
+        max_queue: int = 4096,
+        max_slots: int = 256,
+        max_sequence_length: int | None = None,
+        num_threads: int | None = None,
+        deterministic: bool = False,
+    ) -> None:
+        self.policy = policy
+        self.counters = EngineCounters()
+        self.max_sequence_length = min(max_sequence_length or policy.max_sequence_length, policy.max_sequence_length)
+        slot_bytes = bytes_per_token(policy) * (self.max_sequence_length + 1)
+        self.num_slots = min(kv_memory_mb * 2**20 // slot_bytes, max_slots)
+        if self.num_slots < 1:
+            raise ConfigError(
+                f"inference.kv_memory_mb = {kv_memory_mb} holds no sequence of {self.max_sequence_length} tokens: "
+                f"expected at least {-(-slot_bytes // 2**20)}, or lower sampling.max_sequence_length"
+            )
+        self._cache = SlotCache.allocate(policy, self.num_slots, self.max_sequence_length)
+        self._free = list(range(self.num_slots))
+        self._max_queue = max_queue
+        self._deterministic = deterministic
+        self._num_threads = num_threads
+        self._version = 0
+        self._open: dict[EpisodeKey, _Sequence] = {}
+        self._prefixes: dict[tuple[int, ...], PrefixView] = {}
+        self._queue: list[_Sequence] = []
+        self._clock = 0
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._paused = False
+        self._advancing = False
+        self._closed: list[_Sequence] = []
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=self._pin_threads)
+        self._loop_task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+
+    def _pin_threads(self) -> None:
+        if self._num_threads is not None:
+            torch.set_num_threads(self._num_threads)
+
+    # ------------------------------------------------------------------ the Engine protocol
+
+    @property
+    def policy_version(self) -> int:
+        """Version that samples the next token."""
+        return self._version
+
+    def open_episode(self, key: EpisodeKey) -> None:
+        """Announce an episode; opening one twice is an error."""
+        if key in self._open:
+            raise ValueError(f"episode {key} is already open: close it before another attempt with the same key")
+        self._open[key] = _Sequence(key=key)
+
+    def close_episode(self, key: EpisodeKey) -> None:
+        """Forget an episode, free its slot and cancel its request."""
+        sequence = self._open.pop(key, None)
+        if sequence is None:
+            return
+        if sequence.active is not None:
+            sequence.active.future.cancel()
+        if sequence in self._queue:
+            self._queue.remove(sequence)
+        if self._advancing:
+            # The worker thread may be writing to the sequence: let go of it after the pass.
+            self._closed.append(sequence)
+        else:
+            self._release(sequence)
+        self._wake.set()
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Sample one reply; see ``Engine.generate`` for errors."""
+        if self._failure is not None:
+            raise EngineStoppedError(f"the engine stopped: {self._failure!r}") from self._failure
+        sequence = self._open.get(request.key)
+        if sequence is None:
+            raise EngineStoppedError(f"episode {request.key} is not open: call open_episode first")
+        if sequence.active is not None:
+            raise EngineStoppedError(f"episode {request.key} already has a request in work")
+        room = self.max_sequence_length - len(request.prompt_token_ids)
+        if room < 1 or not request.prompt_token_ids:
+            raise ContextOverflowError(
+                f"prompt of {len(request.prompt_token_ids)} tokens leaves no room for a reply: expected 1 to "
+                f"{self.max_sequence_length - 1} (episode {request.key}); raise sampling.max_sequence_length"
+            )
+        if len(self._queue) >= self._max_queue:
+            raise EngineStoppedError(f"the queue is full ({self._max_queue} requests): raise inference.max_queue")
+        if self._loop_task is None:
+            self._loop_task = asyncio.create_task(self._run(), name="engine-decode-loop")
+        sequence.active = _Active(request=request, future=asyncio.get_running_loop().create_future())
+        self._queue.append(sequence)
+        self._wake.set()
+        return await sequence.active.future
+
+    # ------------------------------------------------------------------ weights and lifetime
+
+    async def publish(self, version: int) -> None:
+        """Take the weights as they are now as ``version``: every cached KV is void, sequences are fed again."""
+        async with self.paused():
+            self._version = version
+            self._prefixes.clear()
+            for sequence in self._open.values():
+                if sequence.active is not None and sequence.slot is not None:
+                    active = sequence.active
+                    own = len(sequence.prefix_ids)
+                    active.pending = [*active.request.prompt_token_ids[own:], *active.token_ids]
+                sequence.lost_tokens += len(sequence.resident)
+                sequence.resident = []
+
+    def paused(self) -> "_Pause":
+        """Hold the decode loop between passes: ``async with engine.paused(): ...``."""
+        return _Pause(self)
+
+    async def close(self) -> None:
+        """Stop the loop; requests in work end with EngineStoppedError."""
+        if self._loop_task is not None:
+            self._loop_task.cancel()
+            await asyncio.gather(self._loop_task, return_exceptions=True)
+        self._fail(EngineStoppedError("the engine was closed"))
+        self._executor.shutdown()
+
+    # ------------------------------------------------------------------ the decode loop
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                self._admit()
+                if self._paused or not self._may_advance():
+                    self._idle.set()
+                    self._wake.clear()
+                    await self._wake.wait()
+                    continue
+                self._idle.clear()
+                rows = sorted((s for s in self._open.values() if s.active and s.slot is not None), key=_slot_of)
+                everyone = tuple(self._open.values())
+                self._advancing = True
+                try:
+                    finished = await loop.run_in_executor(self._executor, self._advance, rows, everyone)
+                finally:
+                    self._advancing = False
+                for sequence in self._closed:
+                    self._release(sequence)
+                self._closed.clear()
+                for sequence in finished:
+                    self._deliver(sequence)
+        except Exception as error:
+            # Every caller, present and future, gets the failure: a dead loop must not look like a slow one.
+            self._failure = error
+            self._fail(error)
+
+    def _may_advance(self) -> bool:
+        working = [s for s in self._open.values() if s.active is not None]
+        if not any(s.slot is not None for s in working):
+            return False
+        return not self._deterministic or len(working) == len(self._open)
+
+    def _deliver(self, sequence: _Sequence) -> None:
+        active = sequence.active
+        if active is None:
+            return
+        sequence.active = None
+        self._clock += 1
+        sequence.last_used = self._clock
+        ended = active.token_ids[-1] in active.request.stop_token_ids or _ends_with(active)
+        generation = Generation(
+            token_ids=tuple(active.token_ids),
+            logprobs=tuple(active.logprobs),
+            policy_versions=tuple(active.versions),
+            kept_logmass=tuple(active.kept_logmass) if active.request.top_p < 1.0 else (),
+            finish_reason="stop" if ended else "length",
+        )
+        if not active.future.done():
+            active.future.set_result(generation)
+
+    def _fail(self, error: BaseException) -> None:
+        for sequence in self._open.values():
+            if sequence.active is not None and not sequence.active.future.done():
+                sequence.active.future.set_exception(EngineStoppedError(f"the engine stopped: {error!r}"))
+                sequence.active = None
+
+    # ------------------------------------------------------------------ admission: slots and what to feed
+
+    def _admit(self) -> None:
+        if self._deterministic:
+            if not all(sequence.active for sequence in self._open.values()):
+                return
+            self._queue.sort(key=lambda s: (s.slot is None, s.key.task_id, s.key.attempt))
+        waiting: list[_Sequence] = []
+        for sequence in self._queue:
+            if sequence.active is None:
+                continue
+            if sequence.slot is None and not self._take_slot(sequence):
+                waiting.append(sequence)
+                continue
+            self._plan(sequence, sequence.active)
+        self._queue = waiting
+
+    def _take_slot(self, sequence: _Sequence) -> bool:
+        if not self._free:
+            idle = [s for s in self._open.values() if s.slot is not None and s.active is None]
+            if not idle:
+                return False
+            victim = min(idle, key=lambda s: s.last_used)
+            victim.lost_tokens += len(victim.resident)
+            self._release(victim)
+            self.counters.evictions += 1
+        sequence.slot = heapq.heappop(self._free)
+        return True
+
+    def _release(self, sequence: _Sequence) -> None:
+        if sequence.slot is not None:
+            heapq.heappush(self._free, sequence.slot)
+        sequence.slot = None
+        sequence.resident = []
+
+    def _plan(self, sequence: _Sequence, active: _Active) -> None:
+        """Decide which prompt ids are still to be fed, given what the slot holds."""
+        prompt = active.request.prompt_token_ids
+        shared = min(active.request.shared_prefix_length, len(prompt) - 1)
+        prefix_ids = prompt[:shared] if shared >= SHORTEST_SHARED_PREFIX else ()
+        if prefix_ids != sequence.prefix_ids:
+            sequence.prefix_ids, sequence.resident = prefix_ids, []
+        own = list(prompt[len(prefix_ids) :])
+        sequence.resident = sequence.resident[: _common_length(sequence.resident, own, len(own) - 1)]
+        active.pending = own[len(sequence.resident) :]
+        self.counters.reprefilled_tokens += min(sequence.lost_tokens, len(active.pending))
+        sequence.lost_tokens = 0
+
+    # ------------------------------------------------------------------ passes, on the worker thread
+
+    @torch.inference_mode()
+    def _advance(self, rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> list[_Sequence]:
+        """Extend what waits for it, then decode until a reply ends; return the sequences whose reply ended."""
+        started = time.perf_counter()
+        for sequence in rows:
+            self._ensure_prefix(sequence.prefix_ids, everyone)
+        extending = [s for s in rows if len(_active(s).pending) > 1]
+        if len(extending) >= max(1, int(EXTENSION_SHARE * len(rows))):
+            self._extend(extending, everyone)
+        ready = [s for s in rows if len(_active(s).pending) == 1]
+        finished: list[_Sequence] = []
+        steps = 0
+        while ready and not finished and steps < STEPS_PER_HOP:
+            finished = self._decode(ready)
+            steps += 1
+        self.counters.busy_seconds += time.perf_counter() - started
+        return finished
+
+    def _ensure_prefix(self, prefix_ids: tuple[int, ...], everyone: tuple[_Sequence, ...]) -> None:
+        if not prefix_ids or prefix_ids in self._prefixes:
+            return
+        in_use = {sequence.prefix_ids for sequence in everyone}
+        for old in [ids for ids in self._prefixes if ids not in in_use][: len(self._prefixes) + 1 - MOST_PREFIXES]:
+            del self._prefixes[old]
+        view = PrefixView()
+        ids = torch.tensor([prefix_ids], device=self.policy.device)
+        self.policy.hidden_states(ids, torch.arange(len(prefix_ids), device=self.policy.device)[None], view)
+        self._prefixes[prefix_ids] = view
+        self.counters.prefill_tokens += len(prefix_ids)
+
+    def _extend(self, rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> None:
+        """Feed all pending ids but the last of each row; equal prompts of a group are fed once and copied."""
+        followers = _share_prompts(rows, everyone)
+        leaders = [s for s in rows if s not in followers]
+        while leaders:
+            longest = min(max(len(_active(s).pending) - 1 for s in leaders), EXTENSION_TOKENS)
+            batch = leaders[: max(1, EXTENSION_TOKENS // longest)]
+            chunks = [_active(s).pending[:-1][:longest] for s in batch]
+            self._forward(batch, chunks)
+            for sequence, chunk in zip(batch, chunks, strict=True):
+                sequence.resident.extend(chunk)
+                del _active(sequence).pending[: len(chunk)]
+            self.counters.prefill_tokens += sum(map(len, chunks))
+            self.counters.extend_passes += 1
+            leaders = [s for s in leaders if len(_active(s).pending) > 1]
+        for follower, leader in followers.items():
+            self._copy_prompt(leader, follower)
+
+    def _copy_prompt(self, leader: _Sequence, follower: _Sequence) -> None:
+        active = _active(follower)
+        count = len(active.pending) - 1
+        assert leader.slot is not None
+        assert follower.slot is not None
+        self._cache.copy(leader.slot, [follower.slot], count)
+        follower.resident = active.pending[:count]
+        active.pending = active.pending[count:]
+        self.counters.shared_tokens += count
+
+    def _decode(self, rows: list[_Sequence]) -> list[_Sequence]:
+        """Feed one id per row and sample the next; return the rows whose reply ended."""
+        logits = self._forward(rows, [_active(s).pending for s in rows], sample=True)
+        actives = [_active(s) for s in rows]
+        draw = draw_tokens(
+            logits,
+            [a.request.temperature for a in actives],
+            [a.request.top_p for a in actives],
+            uniforms([a.request.sampling_key for a in actives], [len(a.token_ids) for a in actives]),
+        )
+        finished: list[_Sequence] = []
+        for sequence, active, token, logprob, kept in zip(
+            rows, actives, draw.token_ids, draw.logprobs, draw.kept_logmass, strict=True
+        ):
+            sequence.resident.extend(active.pending)
+            active.pending = [token]
+            active.token_ids.append(token)
+            active.logprobs.append(logprob)
+            active.versions.append(self._version)
+            active.kept_logmass.append(kept)
+            request = active.request
+            room = self.max_sequence_length - len(request.prompt_token_ids)
+            if (
+                token in request.stop_token_ids
+                or len(active.token_ids) >= min(request.max_tokens, room)
+                or _ends_with(active)
+            ):
+                finished.append(sequence)
+        self.counters.sampled_tokens += len(rows)
+        self.counters.decode_passes += 1
+        return finished
+
+    def _forward(self, rows: list[_Sequence], chunks: Sequence[list[int]], *, sample: bool = False) -> torch.Tensor:
+        """Run one pass over the rows' chunks; return logits [B, V] after each row's last id when sampling."""
+        slots = [s.slot if s.slot is not None else -1 for s in rows]
+        dense = sample and len(rows) >= DENSE_SHARE * (slots[-1] + 1)
+        num_rows = slots[-1] + 1 if dense else len(rows)
+        place = slots if dense else list(range(len(rows)))
+        width = max(map(len, chunks))
+        token_ids = torch.zeros(num_rows, width, dtype=torch.long)
+        lengths, counts, starts = [0] * num_rows, [0] * num_rows, [0] * num_rows
+        behind: dict[tuple[int, ...], list[int]] = {}
+        for row, sequence, chunk in zip(place, rows, chunks, strict=True):
+            token_ids[row, : len(chunk)] = torch.tensor(chunk)
+            lengths[row], counts[row] = len(sequence.resident), len(chunk)
+            starts[row] = len(sequence.prefix_ids) + len(sequence.resident)
+            if sequence.prefix_ids:
+                behind.setdefault(sequence.prefix_ids, []).append(row)
+        if len(behind) == 1 and len(rows) == sum(map(len, behind.values())):
+            # Rows that fill a gap between used slots may sit behind the same prefix: nobody reads their result.
+            behind = {ids: list(range(num_rows)) for ids in behind}
+        device = self.policy.device
+        view = SlotView(
+            cache=self._cache,
+            slots=torch.arange(num_rows, device=device) if dense else torch.tensor(slots, device=device),
+            lengths=torch.tensor(lengths, device=device),
+            num_new=torch.tensor(counts, device=device),
+            prefixes=[(self._prefixes[ids], torch.tensor(m, device=device)) for ids, m in behind.items()],
+            num_tokens=width,
+            contiguous=dense,
+        )
+        positions = torch.tensor(starts, device=device)[:, None] + torch.arange(width, device=device)
+        states = self.policy.hidden_states(token_ids.to(device), positions, view)
+        if not sample:
+            return states
+        return self.policy.logits(states[place, 0])
+
+
+class _Pause:
+    """Holds the decode loop while the learner writes the tensors it reads."""
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self._engine = engine
+
+    async def __aenter__(self) -> None:
+        self._engine._paused = True
+        await self._engine._idle.wait()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._engine._paused = False
+        self._engine._wake.set()
+
+
+def _slot_of(sequence: _Sequence) -> int:
+    return -1 if sequence.slot is None else sequence.slot
+
+
+def _active(sequence: _Sequence) -> _Active:
+    assert sequence.active is not None
+    return sequence.active
+
+
+def _share_prompts(rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> dict[_Sequence, _Sequence]:
+    """Map each sequence at its very start to one of its group that holds, or is about to hold, the same ids."""
+    followers: dict[_Sequence, _Sequence] = {}
+    holders: dict[tuple[str, tuple[int, ...]], list[_Sequence]] = {}
+    for sequence in everyone:
+        if sequence.slot is not None and sequence.resident:
+            holders.setdefault((sequence.key.task_id, sequence.prefix_ids), []).append(sequence)
+    for sequence in rows:
+        if sequence.resident:
+            continue
+        wanted = _active(sequence).pending[:-1]
+        group = holders.setdefault((sequence.key.task_id, sequence.prefix_ids), [])
+        for holder in group:
+            held = holder.resident or _active(holder).pending[:-1]
+            if held[: len(wanted)] == wanted:
+                followers[sequence] = holder
+                break
+        else:
+            group.append(sequence)
+    return followers
+
+
+def _ends_with(active: _Active) -> bool:
+    return any(tuple(active.token_ids[-len(stop) :]) == stop for stop in active.request.stop_sequences)
+
+
+def _common_length(left: list[int], right: list[int], limit: int) -> int:
+    length = min(len(left), len(right), limit)
+    if left[:length] == right[:length]:
+        return length
+    return next(i for i in range(length) if left[i] != right[i])

@@ -1,0 +1,1 @@
+"""Launch: builds what a run needs on this machine and starts it. Importing this loads no torch."""

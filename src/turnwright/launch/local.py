@@ -1,0 +1,319 @@
+"""Builds the parts of a run in this process, and runs training, warm start and attempts with them.
+
+config --> environment, policy, renderer, engine --> controller | warm start | attempts for the evaluator
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from turnwright.agents.builtin import LoopLimits
+from turnwright.config import ResolvedConfig, RunConfig
+from turnwright.controller import Components, Controller
+from turnwright.core.errors import ConfigError, RunDirectoryError
+from turnwright.core.group import Attempt
+from turnwright.core.protocols import Sink
+from turnwright.core.seeding import generator
+from turnwright.core.task import Split, Task
+from turnwright.core.trajectory import Demonstration
+from turnwright.environments.base import Environment
+from turnwright.environments.load import load_environment
+from turnwright.evaluation.scorers import Scorer
+from turnwright.evaluation.suites import Suite, build_scorer
+from turnwright.gateway.recorder import SamplingLimits
+from turnwright.inference.local import LocalEngine
+from turnwright.learner.batch import BatchSettings
+from turnwright.learner.checkpointing import save_policy
+from turnwright.learner.optimizer import Optimizer, OptimizerSettings
+from turnwright.learner.step import StepSettings
+from turnwright.learner.warmstart import SupervisedUpdate, supervise
+from turnwright.models.load import Policy, load_policy, resolve_model_path
+from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.demonstrations import demonstrate
+from turnwright.rollout.runner import EpisodeLimits
+from turnwright.rundir.manifest import collect_manifest
+from turnwright.rundir.naming import free_run_name
+from turnwright.rundir.reader import RunReader
+from turnwright.rundir.writer import RunWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Player:
+    """A policy that can play an environment: what evaluation, play and training have in common."""
+
+    prototype: Environment
+    policy: Policy
+    renderer: Renderer
+    engine: LocalEngine
+    limits: EpisodeLimits
+
+
+def build_player(config: RunConfig, *, model: str | None = None, environment: Environment | None = None) -> Player:
+    """Load environment, policy and tokenizer, and start an engine over the policy.
+
+    Args:
+        config: The run.
+        model: Loaded instead of ``model.path``.
+        environment: Used instead of loading ``environment.name`` again.
+
+    Raises:
+        ConfigError: The longest possible episode does not fit the sequence limit.
+    """
+    if config.run.deterministic:
+        torch.use_deterministic_algorithms(True)
+    prototype = environment or load_environment(config.environment.name, config.environment.options)
+    path = model or config.model.path
+    policy = load_policy(path, dtype=config.model.dtype)
+    renderer = Renderer.load(resolve_model_path(path))
+    engine = LocalEngine(
+        policy,
+        kv_memory_mb=config.inference.kv_memory_mb,
+        max_queue=config.inference.max_queue,
+        max_slots=config.rollout.rollout_max_concurrency,
+        max_sequence_length=config.sampling.max_sequence_length,
+        num_threads=config.inference.num_threads,
+        deterministic=config.run.deterministic,
+    )
+    loop = LoopLimits(
+        max_turns=config.sampling.max_turns or prototype.turn_limit,
+        max_sequence_length=engine.max_sequence_length,
+        tool_timeout=config.rollout.tool_timeout,
+    )
+    limits = EpisodeLimits(loop=loop, timeout_seconds=config.rollout.rollout_timeout)
+    return Player(prototype=prototype, policy=policy, renderer=renderer, engine=engine, limits=limits)
+
+
+def load_tasks(environment: Environment, split: Split, limit: int | None = None) -> list[Task]:
+    """Return the tasks of a split, at most ``limit``, refusing repeated ids."""
+    tasks = list(islice(environment.tasks(split), limit))
+    if len({task.id for task in tasks}) != len(tasks):
+        seen: set[str] = set()
+        twice = next(task.id for task in tasks if task.id in seen or seen.add(task.id))
+        raise ConfigError(f"{type(environment).__name__}.tasks({split!r}) repeats the id {twice!r}: ids must be unique")
+    return tasks
+
+
+def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunConfig) -> None:
+    """Raise ConfigError when the longest prompt and a full set of replies cannot fit the sequence limit."""
+    longest, where = 0, ""
+    for task in tasks:
+        environment = player.prototype.for_episode()
+        environment.open(task, 0)
+        try:
+            length = len(player.renderer.prompt_ids(environment.opening(), environment.tool_specs()))
+        finally:
+            environment.close()
+        if length > longest:
+            longest, where = length, task.id
+    limit, turns = player.engine.max_sequence_length, player.limits.loop.max_turns
+    cap = config.sampling.sampling_max_tokens
+    if longest + turns * cap > limit:
+        raise ConfigError(
+            f"an episode may need {longest} + {turns} x {cap} = {longest + turns * cap} tokens (prompt of task "
+            f"{where!r}, max_turns x sampling_max_tokens, tool outputs not counted), more than the sequence limit of "
+            f"{limit}: lower sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
+        )
+
+
+def build_components(config: RunConfig, *, model: str | None = None) -> Components:
+    """Build everything a training run needs."""
+    player = build_player(config, model=model)
+    train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
+    require_fitting_prompts(player, [*train, *validation], config)
+    algorithm, optimizer = config.algorithm, config.optimizer
+    updates = config.schedule.max_steps * algorithm.updates_per_step
+    return Components(
+        prototype=player.prototype,
+        policy=player.policy,
+        renderer=player.renderer,
+        engine=player.engine,
+        optimizer=Optimizer(
+            player.policy.model,
+            OptimizerSettings(
+                learning_rate=optimizer.learning_rate,
+                num_updates=updates,
+                warmup_updates=optimizer.warmup_steps * algorithm.updates_per_step,
+                lr_schedule=optimizer.lr_schedule,
+                beta1=optimizer.adam_beta1,
+                beta2=optimizer.adam_beta2,
+                eps=optimizer.adam_eps,
+                weight_decay=optimizer.adam_weight_decay,
+                grad_clip_norm=optimizer.adam_grad_clip_norm,
+            ),
+        ),
+        step_settings=StepSettings(
+            batch=BatchSettings(
+                advantage_normalization=algorithm.advantage_normalization,
+                aggregation=algorithm.aggregation,
+                normalise=algorithm.normalise,
+                truncated=algorithm.truncated,
+                updates_per_step=algorithm.updates_per_step,
+            ),
+            clip_low_threshold=algorithm.clip_low_threshold,
+            clip_high_threshold=algorithm.clip_high_threshold,
+            tokens_per_microbatch=config.learner.tokens_per_microbatch,
+            sampler_gap_warn=config.learner.sampler_gap_warn,
+            sampler_kl_warn=config.learner.sampler_kl_warn,
+        ),
+        limits=player.limits,
+        train_tasks=train,
+        validation_tasks=validation,
+        scorer=_independent_scorer(config, validation or train),
+    )
+
+
+def train(
+    resolved: ResolvedConfig,
+    *,
+    config_text: str = "",
+    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]] = lambda writer, components: (),
+    on_start: Callable[[Path], None] = lambda path: None,
+) -> Path:
+    """Run one training run to its end and return its directory."""
+    config = resolved.config
+    output = Path(config.run.output_dir)
+    name = config.run.name or free_run_name(output)
+    components = build_components(config)
+    manifest = collect_manifest(name=name, seed=config.run.seed, parent=config.model.path)
+    with RunWriter.create(output / name, config=resolved, manifest=manifest, config_text=config_text) as writer:
+        on_start(writer.layout.root)
+        _control(components, config, writer, make_sinks, resume_from=0, finished=())
+    return output / name
+
+
+def resume(
+    run: Path,
+    *,
+    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]] = lambda writer, components: (),
+    on_start: Callable[[Path], None] = lambda path: None,
+) -> Path:
+    """Continue an interrupted run after its newest checkpoint; a run without one starts over with what it finished."""
+    reader = RunReader(run)
+    config = reader.config().config
+    checkpoints = [checkpoint for checkpoint in reader.checkpoints() if checkpoint.resume is not None]
+    last = checkpoints[-1] if checkpoints else None
+    step = last.step if last else 0
+    if step >= config.schedule.max_steps:
+        raise RunDirectoryError(f"run '{run}' is complete ({step} steps): nothing to resume; evaluate or report it")
+    components = build_components(config, model=str(last.path) if last else None)
+    with RunWriter.resume(run, step=step) as writer:
+        on_start(run)
+        # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
+        finished = () if config.run.deterministic else RunReader(run).unfinished_attempts(step + 1)
+        _control(components, config, writer, make_sinks, resume_from=step, finished=finished)
+    return run
+
+
+def _control(
+    components: Components,
+    config: RunConfig,
+    writer: RunWriter,
+    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]],
+    *,
+    resume_from: int,
+    finished: Sequence[Attempt],
+) -> None:
+    controller = Controller(components, config, writer, make_sinks(writer, components))
+    asyncio.run(controller.run(resume_from=resume_from, finished=finished))
+
+
+async def play_attempts(
+    player: Player,
+    tasks: Sequence[Task],
+    config: RunConfig,
+    *,
+    attempts: int,
+    temperature: float,
+    seed: int,
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> list[Attempt]:
+    """Play tasks with a fixed policy; return the attempts by task, then attempt. The caller closes the engine."""
+    return await collect_attempts(
+        player.prototype,
+        player.renderer,
+        player.engine,
+        [Wanted(task=task, attempt=i) for task in tasks for i in range(attempts)],
+        CollectorSettings(
+            seed=seed,
+            sampling=SamplingLimits(
+                temperature=temperature,
+                top_p=config.sampling.sampling_top_p if temperature else 1.0,
+                max_tokens=config.sampling.sampling_max_tokens,
+            ),
+            limits=player.limits,
+            max_concurrency=config.rollout.rollout_max_concurrency,
+            max_retries=config.rollout.rollout_max_retries,
+        ),
+        on_attempt,
+    )
+
+
+def warmstart(
+    config: RunConfig, out: Path, *, on_update: Callable[[SupervisedUpdate], None] = lambda update: None
+) -> Path:
+    """Learn from demonstrations of a scripted expert and save the policy in ``out``."""
+    section = config.warmstart
+    if out.exists() and any(out.iterdir()):
+        raise RunDirectoryError(f"'{out}' is not empty: choose another folder for the warm-started policy")
+    player = build_player(config)
+    tasks = load_tasks(player.prototype, "train", section.num_demonstrations)
+    torch.manual_seed(config.run.seed)
+    optimizer = Optimizer(
+        player.policy.model,
+        OptimizerSettings(
+            learning_rate=section.learning_rate,
+            num_updates=section.steps,
+            warmup_updates=section.warmup_steps,
+            lr_schedule="linear",
+            beta2=section.adam_beta2,
+        ),
+    )
+    batches = demonstration_batches(player, tasks, config)
+    for update in supervise(
+        player.policy, batches, optimizer, tokens_per_microbatch=config.learner.tokens_per_microbatch
+    ):
+        on_update(update)
+    save_policy(player.policy, player.renderer.tokenizer, out)
+    return out
+
+
+def demonstration_batches(player: Player, tasks: Sequence[Task], config: RunConfig) -> Iterator[list[Demonstration]]:
+    """Yield one batch of demonstrations per update, each epoch in another order and with other random habits."""
+    section = config.warmstart
+    loop = asyncio.new_event_loop()
+    try:
+        order: list[Task] = []
+        epoch = 0
+        for _ in range(section.steps):
+            while len(order) < section.batch_size:
+                shuffled = list(tasks)
+                generator(config.run.seed, "demonstrations", epoch).shuffle(shuffled)
+                order += shuffled
+                epoch += 1
+            batch, order = order[: section.batch_size], order[section.batch_size :]
+            yield [
+                loop.run_until_complete(
+                    demonstrate(
+                        player.prototype,
+                        task,
+                        section.demonstrator,
+                        player.renderer,
+                        seed=config.run.seed + epoch,
+                        answer_weight=section.answer_weight,
+                    )
+                )
+                for task in batch
+            ]
+    finally:
+        loop.close()
+
+
+def _independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:
+    if config.evaluation.scorer is None:
+        return None
+    return build_scorer(Suite.from_config(config), tasks)

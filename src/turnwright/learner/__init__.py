@@ -1,0 +1,1 @@
+"""Learner: the only place that changes weights. Importing this loads no torch."""

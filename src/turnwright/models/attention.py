@@ -1,0 +1,108 @@
+"""Attention over shared prefixes: one attention function for every Hugging Face decoder, fed by a *view*.
+
+A forward pass of ours calls ``model(..., kv=view)``. Hugging Face hands the keyword down to every layer's attention,
+which asks the view to attend. The view owns what keys and values exist beyond the tokens of this pass:
+
+    PrefixView        nothing before; remembers the keys and values of a prefix        (learner and engine)
+    AfterPrefixView   rows of equal position behind one prefix, differentiable         (learner)
+    SlotView          rows of unequal length in preallocated slots, behind prefixes    (inference/local_cache.py)
+
+Legend: B rows, H query heads, K key-value heads, S tokens of this pass, P prefix tokens, D head width.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from turnwright.core.errors import UnsupportedModelError
+
+ATTENTION_NAME = "turnwright"
+
+
+class KeyValueView(Protocol):
+    """Where a layer's keys and values go and what they attend to."""
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Return [B, S, H, D] from query [B, H, S, D] and the pass's own key and value [B, K, S, D]."""
+        ...
+
+
+def attend_through_view(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    kv: KeyValueView | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attend as Hugging Face's attention interface asks, refusing what a view would silently drop."""
+    for name in ("sliding_window", "softcap", "s_aux"):
+        if options.get(name) is not None:
+            raise UnsupportedModelError(
+                f"attention option {name}={options[name]!r} of {type(module).__name__} is not supported: "
+                "use a model with full causal attention"
+            )
+    if attention_mask is not None:
+        raise UnsupportedModelError("attention masks are not supported: pass right-padded rows and a view")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    view = PrefixView() if kv is None else kv
+    return view.attend(int(module.layer_idx), query, key, value, scale), None  # pyright: ignore[reportArgumentType]
+
+
+AttentionInterface.register(ATTENTION_NAME, attend_through_view)
+
+
+class PrefixView:
+    """A plain causal pass from position 0; afterwards ``keys[layer]`` and ``values[layer]`` are [B, K, P, D]."""
+
+    def __init__(self) -> None:
+        self.keys: list[Tensor] = []
+        self.values: list[Tensor] = []
+
+    @property
+    def length(self) -> int:
+        """Tokens remembered."""
+        return self.keys[0].shape[2] if self.keys else 0
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attend causally and remember the layer's keys and values."""
+        if layer != len(self.keys):
+            raise UnsupportedModelError(f"layers must run in order: got layer {layer}, expected {len(self.keys)}")
+        self.keys.append(key)
+        self.values.append(value)
+        mixed = scaled_dot_product_attention(
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=query.shape[1] != key.shape[1]
+        )
+        return mixed.transpose(1, 2)
+
+
+class AfterPrefixView:
+    """Rows behind one prefix [1, K, P, D]; gradients flow into the prefix, once for all rows.
+
+    Right padding needs no mask: a padded position is only ever seen by later padded positions.
+    """
+
+    def __init__(self, prefix: PrefixView, num_tokens: int) -> None:
+        self.prefix = prefix
+        self.mask = torch.zeros(num_tokens, prefix.length + num_tokens)
+        self.mask.masked_fill_(torch.ones_like(self.mask, dtype=torch.bool).triu(prefix.length + 1), float("-inf"))
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attend to the whole prefix and causally to the row itself."""
+        rows = query.shape[0]
+        keys = torch.cat([self.prefix.keys[layer].expand(rows, -1, -1, -1), key], dim=2)
+        values = torch.cat([self.prefix.values[layer].expand(rows, -1, -1, -1), value], dim=2)
+        mixed = scaled_dot_product_attention(
+            query,
+            keys,
+            values,
+            attn_mask=self.mask.to(query.device, query.dtype),
+            scale=scaling,
+            enable_gqa=query.shape[1] != key.shape[1],
+        )
+        return mixed.transpose(1, 2)

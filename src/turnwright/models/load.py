@@ -1,0 +1,110 @@
+"""Load and save policies in Hugging Face format, and prove that our forward pass equals the model's own."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from turnwright.core.errors import ConfigError, UnsupportedModelError
+from turnwright.models.attention import ATTENTION_NAME, KeyValueView, PrefixView
+
+Precision = Literal["float32", "bfloat16"]
+SHIPPED_POLICY = "tiny"
+
+
+def resolve_model_path(name: str) -> str:
+    """Return the folder of the shipped policy for "tiny"; any other name is a folder or a hub id as it stands."""
+    if name == SHIPPED_POLICY:
+        return str(files("turnwright") / "policies" / SHIPPED_POLICY)
+    path = Path(name).expanduser()
+    if path.exists() and not (path / "config.json").exists():
+        raise ConfigError(
+            f"model.path {name!r} holds no config.json: expected a folder in Hugging Face format "
+            "(config.json, model.safetensors, tokenizer.json), a hub id, or 'tiny'"
+        )
+    return str(path) if path.exists() else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A causal language model whose attention runs through views."""
+
+    model: PreTrainedModel
+    path: str
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The stack of layers below the output head."""
+        return self.model.get_decoder()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return self.model.device
+
+    @property
+    def max_sequence_length(self) -> int:
+        """Positions the model was made for."""
+        return int(self.model.config.max_position_embeddings)
+
+    def hidden_states(self, token_ids: Tensor, position_ids: Tensor, view: KeyValueView) -> Tensor:
+        """Return the last layer's states [B, S, hidden] of token ids [B, S] at the given positions [B or 1, S]."""
+        outputs = self.decoder(input_ids=token_ids, position_ids=position_ids, use_cache=False, kv=view)
+        return outputs.last_hidden_state
+
+    def logits(self, hidden_states: Tensor) -> Tensor:
+        """Return fp32 logits [..., vocabulary] of hidden states [..., hidden]."""
+        return self.model.get_output_embeddings()(hidden_states).float()
+
+    def save(self, folder: Path) -> None:
+        """Write weights and config; the tokenizer is copied by the caller."""
+        self.model.save_pretrained(folder)
+
+
+def load_policy(name: str, *, dtype: Precision = "float32", device: str | None = None) -> Policy:
+    """Load a policy from the shipped name, a local folder or a hub id.
+
+    Raises UnsupportedModelError when the model's own forward pass and ours disagree.
+    """
+    path = resolve_model_path(name)
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=getattr(torch, dtype), attn_implementation=ATTENTION_NAME
+    ).to(where)
+    policy = Policy(model=model.eval(), path=path)
+    require_supported(policy)
+    return policy
+
+
+def load_vocabulary_size(name: str) -> int:
+    """Return the vocabulary size without loading weights."""
+    return int(AutoConfig.from_pretrained(resolve_model_path(name)).vocab_size)
+
+
+@torch.no_grad()
+def require_supported(policy: Policy) -> None:
+    """Compare our path (decoder, then head) with the model's stock attention and forward on a short sequence.
+
+    Catches what a config does not say: scaled or capped logits, masks, attention sinks.
+    """
+    config = policy.model.config
+    unusual = sorted({kind for kind in getattr(config, "layer_types", None) or [] if kind != "full_attention"})
+    if unusual:
+        raise UnsupportedModelError(f"{policy.path}: layers of type {unusual} are not supported, only full_attention")
+    token_ids = torch.arange(1, 13, device=policy.device)[None] % config.vocab_size
+    positions = torch.arange(token_ids.shape[1], device=policy.device)[None]
+    ours = policy.logits(policy.hidden_states(token_ids, positions, PrefixView()))
+    policy.model.set_attn_implementation("eager")
+    stock = policy.model(input_ids=token_ids, use_cache=False).logits.float()
+    policy.model.set_attn_implementation(ATTENTION_NAME)
+    gap = (ours.log_softmax(-1) - stock.log_softmax(-1)).abs().max().item()
+    limit = 1e-3 if policy.model.dtype == torch.float32 else 0.1
+    if not gap <= limit:
+        raise UnsupportedModelError(
+            f"{policy.path}: log-probabilities of our forward pass differ from the model's own by {gap:.2g} "
+            f"(expected at most {limit:g}): the architecture {type(policy.model).__name__} needs something we do not honour"
+        )

@@ -1,0 +1,95 @@
+"""Runs one episode: opens the environment, lets the agent work, grades, always closes, and names what broke."""
+
+import asyncio
+import logging
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
+from turnwright.agents.builtin import Conversation, LoopLimits, run_tool_loop
+from turnwright.core.episode import Episode, EpisodeKey
+from turnwright.core.errors import EngineStoppedError
+from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
+from turnwright.core.protocols import ChatPolicy
+from turnwright.core.seeding import derive_key
+from turnwright.core.task import Task
+from turnwright.environments.base import Environment, ToolCrash, read_reward
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpisodeLimits:
+    """What may cut or fail one episode."""
+
+    loop: LoopLimits
+    timeout_seconds: float | None = None
+    """Wall time of the whole episode. All of it is spent in tools and in our engine, so running out is a failure."""
+
+
+async def run_episode(
+    prototype: Environment,
+    task: Task,
+    key: EpisodeKey,
+    policy: ChatPolicy,
+    limits: EpisodeLimits,
+    *,
+    seed: int,
+    executor: Executor | None = None,
+) -> Episode:
+    """Run one attempt and return it graded; what breaks becomes a ``Failed`` outcome, never an exception.
+
+    Args:
+        prototype: The run's environment; the episode works on its own copy.
+        task: What to do.
+        key: Names the attempt; with ``seed`` it keys the environment's randomness. Attempts of one task share the
+            environment's seed, so that a group differs by what the policy did alone.
+        policy: Who is asked.
+        limits: What may cut or fail the episode.
+        seed: The run's seed.
+        executor: Where blocking tools run.
+    """
+    environment = prototype.for_episode()
+    conversation = Conversation(turns=[])
+    episode = Episode(key=key, task=task, opening=())
+    try:
+        environment.open(task, derive_key(seed, "environment", task.id))
+        episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
+        async with asyncio.timeout(limits.timeout_seconds):
+            await run_tool_loop(environment, policy, conversation, limits.loop, executor)
+        episode = replace(episode, turns=tuple(conversation.turns))
+        return replace(episode, outcome=_grade(environment, episode, conversation))
+    except ToolCrash as crash:
+        failure = Failed(cause=crash.cause, detail=str(crash))
+    except EngineStoppedError as error:
+        failure = Failed(cause="engine_error", detail=str(error))
+    except TimeoutError:
+        failure = Failed(cause="timeout", detail=f"no end within {limits.timeout_seconds} s")
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        failure = Failed(cause="environment_error", detail=f"{type(error).__name__}: {error}")
+        log.warning("episode %s: environment raised", key, exc_info=True)
+    finally:
+        _close(environment, key)
+    return replace(episode, turns=tuple(conversation.turns), outcome=failure)
+
+
+def _grade(environment: Environment, episode: Episode, conversation: Conversation) -> Outcome:
+    try:
+        grade = read_reward(environment.reward(episode), num_turns=len(episode.turns))
+    except Exception as error:  # a grader that breaks is infrastructure, not a reward of 0
+        log.warning("episode %s: reward raised", episode.key, exc_info=True)
+        return Failed(cause="grader_error", detail=f"{type(error).__name__}: {error}")
+    if conversation.truncation is None:
+        return Rewarded(value=grade.value, turn_values=grade.turn_values, components=grade.components)
+    return Truncated(
+        value=grade.value,
+        cause=conversation.truncation,
+        turn_values=grade.turn_values,
+        components=grade.components,
+    )
+
+
+def _close(environment: Environment, key: EpisodeKey) -> None:
+    try:
+        environment.close()
+    except Exception:  # a leak is reported, but the attempt that ended stays what it was
+        log.exception("episode %s: environment.close() raised; it may have left something behind", key)
