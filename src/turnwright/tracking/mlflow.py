@@ -1,0 +1,231 @@
+"""MLflow as a view of a run: its metrics, its settings, and one trace per shown episode.
+
+Nothing here touches MLflow's global state (tracking address, active run, tracer), so an agent in the same process
+may use MLflow for itself. All of it can be made again from the run directory by ``rebuild``. To find traces::
+
+    mlflow.set_tracking_uri("sqlite:///runs/demo/mlflow.db")
+    mlflow.search_traces(locations=[experiment_id], filter_string="tags.step = '12' AND tags.outcome = 'rewarded'")
+"""
+
+import json
+import logging
+import math
+import os
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from turnwright.config import ResolvedConfig
+from turnwright.core.episode import Episode
+from turnwright.core.errors import ConfigError
+from turnwright.rundir.reader import RunReader
+from turnwright.tracking.background import BackgroundSink, select_episodes
+from turnwright.tracking.spans import Folder, SpanRecord, episode_spans
+
+if TYPE_CHECKING:
+    from mlflow.entities import Span
+
+RUN_TAG = "turnwright.run"
+"""Tag of the MLflow run: path of the run directory it shows."""
+_METRICS_PER_CALL = 1000
+_PARAMETERS_PER_CALL = 100
+_TAGGED = ("step", "task", "attempt", "outcome", "cause", "reward", "score", "row")
+"""Attributes of an episode that traces can be searched by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlflowTarget:
+    """Which MLflow run shows which run directory."""
+
+    root: Path
+    """The run directory."""
+    uri: str | None = None
+    """Tracking address; None = an SQLite file in the run directory."""
+    experiment: str = "turnwright"
+
+    @property
+    def address(self) -> str:
+        """Tracking address."""
+        return self.uri or f"sqlite:///{self.root.resolve() / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> str | None:
+        """Where a new experiment keeps files; None leaves it to the server."""
+        return None if self.uri else (self.root.resolve() / "mlflow_artifacts").as_uri()
+
+
+def mlflow_sink(target: MlflowTarget, config: ResolvedConfig, *, num_steps: int) -> BackgroundSink:
+    """Return a sink that shows a run in MLflow; raises ConfigError when MLflow is not installed."""
+    _require_mlflow()
+    return BackgroundSink(
+        lambda: MlflowView(target, config),
+        num_steps=num_steps,
+        traces_per_step=config.config.tracking.traces_per_step,
+    )
+
+
+def rebuild(reader: RunReader, target: MlflowTarget, *, traces_per_step: int | None = None) -> str:
+    """Replace what MLflow shows of a run by what its run directory says; returns the MLflow run's id.
+
+    Args:
+        reader: the run.
+        target: where to show it.
+        traces_per_step: training episodes shown per step; None = as configured.
+    """
+    _require_mlflow()
+    config = reader.config()
+    traces_per_step = config.config.tracking.traces_per_step if traces_per_step is None else traces_per_step
+    view = MlflowView(target, config, replace=True)
+    when: dict[int, float] = {}
+    for record in reader.metrics():
+        step = int(record.pop("step"))
+        when[step] = record.pop("time")
+        view.metrics(step, record, when=when[step])
+    last = max(when.values(), default=0.0)
+    for step in reader.episode_steps():
+        episodes = list(reader.episodes(step))
+        for episode in select_episodes(episodes, folder="trajectories", traces_per_step=traces_per_step):
+            view.episode(episode, folder="trajectories", step=step, ended=when.get(step, last))
+    for step in reader.validation_steps():
+        for episode in reader.validation(step):
+            view.episode(episode, folder="validation", step=step, ended=when.get(step, last))
+    status = reader.status()
+    view.close(completed=status is not None and status.phase == "finished")
+    return view.run_id
+
+
+class MlflowView:
+    """One MLflow run, written by the calling thread; a run directory that is continued continues its MLflow run."""
+
+    def __init__(self, target: MlflowTarget, config: ResolvedConfig, *, replace: bool = False) -> None:
+        """Connect, and find or make the run.
+
+        Args:
+            target: which run shows which run directory.
+            config: becomes the run's parameters.
+            replace: take back what is shown so far.
+        """
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for talkative in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
+        from mlflow.tracing.client import TracingClient
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=target.address)
+        self._traces = TracingClient(target.address)
+        experiment = self._client.get_experiment_by_name(target.experiment)
+        self.experiment_id: str = (
+            self._client.create_experiment(target.experiment, artifact_location=target.artifacts)
+            if experiment is None
+            else experiment.experiment_id
+        )
+        root = str(target.root.resolve())
+        existing = self._client.search_runs([self.experiment_id], f'tags.`{RUN_TAG}` = "{root}"', max_results=1)
+        if existing and not replace:
+            self.run_id: str = existing[0].info.run_id
+            self._client.update_run(self.run_id, status="RUNNING")
+            return
+        for run in existing:
+            self._delete(run.info.run_id)
+        run = self._client.create_run(self.experiment_id, run_name=target.root.name, tags={RUN_TAG: root})
+        self.run_id = run.info.run_id
+        self._log_parameters(config)
+
+    def metrics(self, step: int, values: Mapping[str, float], *, when: float) -> None:
+        """Log the metrics of one step, in one call; values that are not finite are left out."""
+        from mlflow.entities import Metric
+
+        milliseconds = int(when * 1000)
+        found = [Metric(name, value, milliseconds, step) for name, value in values.items() if math.isfinite(value)]
+        for start in range(0, len(found), _METRICS_PER_CALL):
+            self._client.log_batch(self.run_id, metrics=found[start : start + _METRICS_PER_CALL])
+
+    def episode(self, episode: Episode, *, folder: Folder, step: int, ended: float) -> None:
+        """Log one episode as a trace; logging it again changes nothing."""
+        from mlflow.entities import TraceInfo, TraceLocation, TraceState
+
+        records = episode_spans(episode, folder=folder, step=step, ended=ended)
+        root = records[0]
+        trace_id = blake2b(f"{self.run_id}/{root.attributes['row']}".encode(), digest_size=16).digest()
+        tags = {name: _as_tag(root.attributes[name]) for name in _TAGGED if name in root.attributes}
+        self._traces.start_trace(
+            TraceInfo(
+                trace_id=f"tr-{trace_id.hex()}",
+                trace_location=TraceLocation.from_experiment_id(self.experiment_id),
+                request_time=root.start_ns // 1_000_000,
+                execution_duration=(root.end_ns - root.start_ns) // 1_000_000,
+                state=TraceState.ERROR if root.error else TraceState.OK,
+                request_preview=episode.task.prompt[:1000],
+                response_preview=episode.answer[:1000],
+                trace_metadata={"mlflow.sourceRun": self.run_id},
+                tags={
+                    "mlflow.traceName": root.name,
+                    "mlflow.trace.spansLocation": "TRACKING_STORE",
+                    "kind": "validation" if folder == "validation" else "training",
+                    **tags,
+                },
+            )
+        )
+        spans = [_as_span(record, position, trace_id) for position, record in enumerate(records)]
+        self._traces.log_spans(self.experiment_id, spans)
+
+    def close(self, *, completed: bool) -> None:
+        """Mark the run as ended."""
+        self._client.set_terminated(self.run_id, status="FINISHED" if completed else "KILLED")
+
+    def _log_parameters(self, config: ResolvedConfig) -> None:
+        from mlflow.entities import Param
+
+        parameters = [Param(setting.key, str(setting.value)[:6000]) for setting in config.settings()]
+        for start in range(0, len(parameters), _PARAMETERS_PER_CALL):
+            self._client.log_batch(self.run_id, params=parameters[start : start + _PARAMETERS_PER_CALL])
+
+    def _delete(self, run_id: str) -> None:
+        while shown := self._client.search_traces(
+            locations=[self.experiment_id], run_id=run_id, max_results=100, include_spans=False
+        ):
+            self._client.delete_traces(self.experiment_id, trace_ids=[trace.info.trace_id for trace in shown])
+        self._client.delete_run(run_id)
+
+
+def _as_span(record: SpanRecord, position: int, trace_id: bytes) -> "Span":
+    from mlflow.entities import Span
+
+    attributes = {
+        "mlflow.traceRequestId": f"tr-{trace_id.hex()}",
+        "mlflow.spanType": record.kind,
+        "mlflow.spanInputs": record.inputs,
+        "mlflow.spanOutputs": record.outputs,
+        **record.attributes,
+    }
+    return Span.from_dict(
+        {
+            "trace_id": b64encode(trace_id).decode(),
+            "span_id": _span_id(position),
+            "parent_span_id": "" if record.parent is None else _span_id(record.parent),
+            "name": record.name,
+            "start_time_unix_nano": record.start_ns,
+            "end_time_unix_nano": record.end_ns,
+            "status": {"code": "STATUS_CODE_ERROR" if record.error else "STATUS_CODE_OK", "message": record.error},
+            "attributes": {name: json.dumps(value) for name, value in attributes.items()},
+            "events": [],
+        }
+    )
+
+
+def _span_id(position: int) -> str:
+    """Return a span's id; 0 is no id, so positions count from 1."""
+    return b64encode((position + 1).to_bytes(8, "big")).decode()
+
+
+def _as_tag(value: Any) -> str:
+    return (str(value).lower() if isinstance(value, bool) else str(value))[:250]
+
+
+def _require_mlflow() -> None:
+    if find_spec("mlflow") is None:
+        raise ConfigError("tracking.mlflow = true needs MLflow: pip install 'turnwright[mlflow]', or set it to false")
