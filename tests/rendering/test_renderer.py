@@ -182,3 +182,13 @@ def test_a_template_that_rewrites_replies_cannot_train_on_them(own_tokenizer: Pr
     )
     with pytest.raises(UnsupportedModelError, match="does not begin where the generation prompt ends"):
         Renderer(odd).reply_ids(said("x"))
+
+
+def test_what_a_template_refuses_is_never_canonical_but_can_be_gone_on_from(llama_like: Renderer):
+    two = Message(role="assistant", tool_calls=(CALL, CALL))
+    with pytest.raises(UnsupportedModelError, match="conversation of user, assistant: one call at a time"):
+        llama_like.reply_ids(two)
+    ids = (*llama_like.encode("two calls, somehow"), *llama_like.encode("<|eot_id|>"))
+    assert not llama_like.is_canonical(two, ids)
+    tail = llama_like.continuation_ids(ids, [RESULT], TOOLS)
+    assert llama_like.decode(tail).startswith("<|start_header_id|>ipython")

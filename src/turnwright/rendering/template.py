@@ -68,13 +68,26 @@ class ChatTemplate:
         return self._before_tool if role == "tool" else self._before_user
 
     def text(self, messages: Sequence[Message], tools: Sequence[ToolSpec], *, generation_prompt: bool = False) -> str:
-        """Render a conversation."""
-        rendered = self._tokenizer.apply_chat_template(
-            [self._as_dict(message) for message in messages],
-            tools=[_tool_as_dict(tool) for tool in tools] or None,
-            tokenize=False,
-            add_generation_prompt=generation_prompt,
-        )
+        """Render a conversation.
+
+        Raises:
+            UnsupportedModelError: the template refuses it, such as one that allows a single call per reply.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            rendered = self._tokenizer.apply_chat_template(
+                [self._as_dict(message) for message in messages],
+                tools=[_tool_as_dict(tool) for tool in tools] or None,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
+            )
+        except (TemplateError, TypeError) as error:
+            roles = ", ".join(message.role for message in messages)
+            raise UnsupportedModelError(
+                f"the chat template of {self._tokenizer.name_or_path!r} does not render a conversation of {roles}: "
+                f"{error}; use a template that does, or an environment without such messages"
+            ) from error
         return cast(str, rendered)
 
     def _probe(self, reply: Message, following: Message) -> Following:
@@ -83,9 +96,7 @@ class ChatTemplate:
             shorter = self.text([USER, plain], (_TOOL,))
             longer = self.text([USER, plain, following], (_TOOL,))
             thoughtful = self.text([USER, reply, following], (_TOOL,))
-        except Exception as error:  # a template is somebody else's program: whatever it raises, it cannot do this
-            if type(error).__module__.partition(".")[0] not in {"jinja2", "builtins"}:
-                raise
+        except UnsupportedModelError:
             return Following(keeps_text=False, keeps_reasoning=False)
         return Following(keeps_text=longer.startswith(shorter), keeps_reasoning=STAND_IN in thoughtful)
 
