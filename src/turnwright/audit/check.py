@@ -1,0 +1,73 @@
+"""Check an environment without a model: does it replay, can it be solved, and only by solving it?
+
+load twice -> tasks of every split -> solutions -> the same actions again, alone and side by side
+                                   -> idle answers -> floors
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from turnwright.audit.floors import check_floors
+from turnwright.audit.judge import EpisodeScorer, Judge
+from turnwright.audit.replay import check_isolation, check_replay
+from turnwright.audit.report import CheckReport
+from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
+from turnwright.audit.splits import check_splits, read_splits
+from turnwright.core.finding import Finding
+from turnwright.core.seeding import derive_key
+from turnwright.environments.load import load_environment
+
+REPLAYED_TASKS = 50
+"""Tasks played again: what differs from play to play shows in a few."""
+
+
+async def check(
+    environment: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    scorer: EpisodeScorer | None = None,
+    success_threshold: float = 1.0,
+    num_tasks: int = 500,
+    seed: int = 0,
+) -> CheckReport:
+    """Audit an environment.
+
+    Args:
+        environment: Name, as ``load_environment`` takes it.
+        options: Its options.
+        scorer: Independent scorer; where given, a solution must satisfy it besides the reward.
+        success_threshold: Reward from which an episode counts as solved.
+        num_tasks: Most tasks to play, drawn over all splits.
+        seed: Seed of the draw and of the episodes.
+
+    Raises:
+        EnvironmentLoadError: the name or an option does not resolve.
+    """
+    prototype, fresh = load_environment(environment, options), load_environment(environment, options)
+    judge = Judge(success_threshold=success_threshold, scorer=scorer)
+    splits = read_splits(prototype)
+    available = [task for tasks in splits.values() for task in tasks]
+    tasks = sorted(available, key=lambda task: derive_key(seed, task.split, task.id))[:num_tasks]
+    solutions = await play_solutions(prototype, tasks, seed=seed)
+    proposed = propose_turns(solutions, judge)
+    floors, floor_findings = await check_floors(prototype, tasks, judge, seed=seed)
+    replayed = solutions.episodes[:REPLAYED_TASKS]
+    # An environment may know of defects in its own data, as SOP-Bench folders do.
+    known: tuple[Finding, ...] = getattr(prototype, "findings", ())
+    findings = (
+        *known,
+        *check_splits(splits, read_splits(fresh)),
+        *check_solutions(solutions, judge),
+        *check_turns(prototype, solutions, judge, proposed),
+        *await check_replay(prototype, fresh, replayed, seed=seed),
+        *await check_isolation(prototype, replayed, seed=seed),
+        *floor_findings,
+    )
+    return CheckReport(
+        environment=environment,
+        passed=not any(finding.severity == "error" for finding in findings),
+        findings=findings,
+        oracle=count_solved(solutions, judge),
+        floors=floors,
+        proposed=proposed,
+    )
