@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 
 from rundir.strategies import episodes, trajectories
-from turnwright.core.episode import Episode
+from turnwright.core.episode import Episode, EpisodeKey
+from turnwright.core.errors import AlignmentError, DatasetError
+from turnwright.core.task import Task
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
 
@@ -30,11 +32,18 @@ def test_metrics_that_are_not_finite_are_null_on_disk_and_nan_in_memory() -> Non
     assert math.isnan(records.decode_metrics(line)["training/loss"])
 
 
+def test_data_that_json_cannot_say_is_named() -> None:
+    task = Task(id="t1", prompt="p", data={"rule": object()})
+    episode = Episode(key=EpisodeKey(task_id="t1", attempt=2), task=task, opening=())
+    with pytest.raises(DatasetError, match=r"episode 't1#2' cannot be written: .*object.*keep Task\.data"):
+        records.encode(episode)
+
+
 def test_a_line_of_misaligned_streams_is_refused() -> None:
     line = (
         b'{"key": {"task_id": "a", "attempt": 0}, "turns": [{"index": 0, "parent": null, "kind": "root", "cause": "",'
         b'"prompt_token_ids": [1], "sampled_token_ids": [2, 3], "logprobs": [-0.5], "policy_versions": [0, 0],'
         b'"temperature": 1.0, "top_p": 1.0, "prefix_hash": "x"}]}'
     )
-    with pytest.raises(Exception, match="logprobs must align"):
+    with pytest.raises(AlignmentError, match="logprobs must align"):
         records.decode_trajectory(line)

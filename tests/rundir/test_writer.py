@@ -103,6 +103,16 @@ def test_closing_a_step_turns_the_journal_into_parquet(writer: RunWriter, root: 
     assert [t.key.attempt for t in reader.trajectories(12)] == [0, 1]
 
 
+def test_a_closed_step_cannot_change(writer: RunWriter, root: Path) -> None:
+    writer.attempt(1, make_attempt("a"))
+    writer.close_step(1)
+    with pytest.raises(RunDirectoryError, match="step 1 .* is closed"):
+        writer.attempt(1, make_attempt("b"))
+    with pytest.raises(RunDirectoryError, match="step 1 .* is closed"):
+        writer.close_step(1)
+    assert list(RunReader(root).attempts(1)) == [make_attempt("a")]
+
+
 def test_the_last_record_of_an_attempt_counts(writer: RunWriter, root: Path) -> None:
     for reward in (0.0, 1.0):
         writer.attempt(1, make_attempt("a", reward=reward))

@@ -9,6 +9,7 @@ import pydantic_core
 from pydantic import TypeAdapter
 
 from turnwright.core.episode import Episode
+from turnwright.core.errors import DatasetError
 from turnwright.core.finding import Finding
 from turnwright.core.trajectory import Trajectory
 
@@ -58,8 +59,19 @@ _TRAJECTORY = TypeAdapter(Trajectory)
 
 
 def encode(record: Manifest | Status | Finding | Episode | Trajectory) -> bytes:
-    """Return a record as one line of JSON. Floats keep every bit; free-form data must be JSON."""
-    return pydantic_core.to_json(record, inf_nan_mode="constants")
+    """Return a record as one line of JSON. Floats keep every bit.
+
+    Raises:
+        DatasetError: A task, tool or metadata holds something that JSON cannot say.
+    """
+    try:
+        return pydantic_core.to_json(record, inf_nan_mode="constants")
+    except pydantic_core.PydanticSerializationError as error:
+        name = f"episode '{record.key}'" if isinstance(record, Episode) else type(record).__name__
+        raise DatasetError(
+            f"{name} cannot be written: {error}; keep Task.data, tool schemas and metadata to JSON values "
+            "(text, numbers, true, false, null, lists, objects with text keys)"
+        ) from None
 
 
 def decode_manifest(line: bytes) -> Manifest:

@@ -107,12 +107,14 @@ class RunWriter:
 
     def attempt(self, step: int, attempt: Attempt) -> None:
         """Record one ended attempt of a running step, whatever its outcome; it survives a crash from here on."""
+        self._require_open(step)
         # The episode comes last: an attempt counts as recorded when both of its lines are there.
         self._log(self.layout.journal(step)).append(records.encode(attempt.trajectory))
         self._log(self.layout.episodes(step)).append(records.encode(attempt.episode))
 
     def close_step(self, step: int) -> None:
         """Turn the step's journal into Parquet and make its episodes durable."""
+        self._require_open(step)
         self._close_logs(self.layout.journal(step), self.layout.episodes(step))
         journal = self.layout.journal(step)
         latest: dict[str, Trajectory] = {}
@@ -148,7 +150,10 @@ class RunWriter:
 
     @contextmanager
     def checkpoint(self, step: int) -> Generator[Path]:
-        """Give an empty folder to save a policy in; it gets its name only when the block ends without an error."""
+        """Give an empty folder to save a policy in; it gets its name only when the block ends without an error.
+
+        Writing the step's metrics inside the block leaves no checkpoint without its line in metrics.jsonl.
+        """
         final = self.layout.checkpoint(step)
         if final.exists():
             raise RunDirectoryError(f"checkpoint '{final}' already exists: a step publishes one policy")
@@ -172,6 +177,13 @@ class RunWriter:
     def __exit__(self, *exception: object) -> None:
         """Close."""
         self.close()
+
+    def _require_open(self, step: int) -> None:
+        if self.layout.trajectories(step).exists():
+            raise RunDirectoryError(
+                f"step {step} of run '{self.layout.root}' is closed: what it trained cannot change any more; "
+                "resume the run from a checkpoint before it"
+            )
 
     def _log(self, path: Path) -> LineLog:
         if path not in self._logs:
