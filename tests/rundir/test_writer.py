@@ -106,9 +106,9 @@ def test_closing_a_step_turns_the_journal_into_parquet(writer: RunWriter, root: 
 def test_a_closed_step_cannot_change(writer: RunWriter, root: Path) -> None:
     writer.attempt(1, make_attempt("a"))
     writer.close_step(1)
-    with pytest.raises(RunDirectoryError, match="step 1 .* is closed"):
+    with pytest.raises(RunDirectoryError, match=r"step 1 .* is closed"):
         writer.attempt(1, make_attempt("b"))
-    with pytest.raises(RunDirectoryError, match="step 1 .* is closed"):
+    with pytest.raises(RunDirectoryError, match=r"step 1 .* is closed"):
         writer.close_step(1)
     assert list(RunReader(root).attempts(1)) == [make_attempt("a")]
 
