@@ -23,6 +23,7 @@ from turnwright.evaluation.statistics import (
     wilson_interval,
 )
 from turnwright.evaluation.suites import REWARD, Suite, build_scorer, select_tasks
+from turnwright.evaluation.watch import with_score
 
 FAILED_SHARE_WARNING = 0.05
 """More attempts lost than this: the survivors may no longer stand for the suite, and the result says so."""
@@ -76,10 +77,7 @@ async def evaluate(
 
 def score_episodes(episodes: Iterable[Episode], scorer: Scorer) -> tuple[Episode, ...]:
     """Return the episodes with their scores; failed ones get none."""
-    return tuple(
-        episode if isinstance(episode.outcome, Failed) else replace(episode, score=scorer.score(episode))
-        for episode in episodes
-    )
+    return tuple(with_score(episode, scorer) for episode in episodes)
 
 
 def summarise(

@@ -32,6 +32,12 @@ CURVES = (
         is_share=True,
     ),
     Curve(
+        title="Score against reward in training",
+        note="Share of the step's episodes that the independent scorer calls solved, and that only the reward does.",
+        lines=(("solved", "score/success"), ("reward only", "score/disagreement/reward_only")),
+        is_share=True,
+    ),
+    Curve(
         title="Response length",
         note="Sampled tokens per attempt, mean.",
         lines=(("tokens", "rollout/tokens/response_mean"),),
