@@ -23,14 +23,11 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-
-import torch
 
 from turnwright.config import RunConfig
 from turnwright.core.episode import EpisodeKey
-from turnwright.core.errors import ConfigError, SamplerMismatchError, TrainingError
+from turnwright.core.errors import ConfigError, TrainingError
 from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
 from turnwright.core.outcome import Failed, Truncated
 from turnwright.core.protocols import Sink
@@ -39,26 +36,25 @@ from turnwright.core.task import Task
 from turnwright.core.trajectory import Row
 from turnwright.environments.base import Environment
 from turnwright.evaluation.scorers import Scorer
-from turnwright.evaluation.watch import score_metrics, with_score
+from turnwright.evaluation.watch import pass_metrics, score_metrics, with_score
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import GenerationRequest
 from turnwright.inference.local import LocalEngine
+from turnwright.learner.canary import require_same_weights
 from turnwright.learner.checkpointing import load_resume_state, save_policy, save_resume_state
+from turnwright.learner.executor import learner_executor
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.step import StepSettings, take_step
-from turnwright.models.forward import score_tokens
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
-from turnwright.rollout.metrics import attempt_metrics, group_metrics, pass_metrics, reward_of
+from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.tokens import count_tokens, cut_rows
 from turnwright.rundir.writer import RunWriter
 
 log = logging.getLogger(__name__)
 CANARY_TOKENS = 16
-CANARY_LIMIT = {torch.float32: 1e-3, torch.bfloat16: 0.2}
-"""Largest |log p - log q| on the canary that is still rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +86,22 @@ class Controller:
         on_validation: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
         on_training: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
     ) -> None:
+        """Prepare a run.
+
+        Args:
+            components: What the run is made of; the controller closes their engine.
+            config: What the run does.
+            writer: Where everything it makes is written.
+            sinks: Views that get each step's metrics after they are on disk; closed with the run.
+            on_validation: Called with the attempts of each validation.
+            on_training: Called with the attempts of each step.
+        """
         self.components = components
         self.config = config
         self.writer = writer
         self.sinks = sinks
         self._on_validation, self._on_training = on_validation, on_training
-        self._learner = ThreadPoolExecutor(
-            max_workers=1,
-            thread_name_prefix="learner",
-            initializer=_pin_threads,
-            initargs=(config.learner.num_threads,),
-        )
+        self._learner = learner_executor(config.learner.num_threads)
         size = config.algorithm.global_batch_size
         self.steps_per_epoch = len(components.train_tasks) // size
         if not self.steps_per_epoch:
@@ -178,10 +179,17 @@ class Controller:
             metrics["timing_s/eval"] = time.perf_counter() - trained
         if self._due(step, self.config.schedule.save_every):
             saving = time.perf_counter()
-            self._save(step)
-            metrics["timing_s/save_checkpoint"] = time.perf_counter() - saving
-        metrics["timing_s/step"] = time.perf_counter() - started
-        self._report(step, metrics)
+            self.writer.status("checkpoint", step)
+            with self.writer.checkpoint(step) as folder:
+                save_policy(components.policy, components.renderer.tokenizer, folder)
+                save_resume_state(components.optimizer, folder / "resume", step=step)
+                metrics["timing_s/save_checkpoint"] = time.perf_counter() - saving
+                metrics["timing_s/step"] = time.perf_counter() - started
+                # Inside: a checkpoint takes its name only when the metrics of its step are on disk.
+                self._report(step, metrics)
+        else:
+            metrics["timing_s/step"] = time.perf_counter() - started
+            self._report(step, metrics)
         self._on_training(step, attempts)
 
     async def _collect(self, step: int, finished: Sequence[Attempt]) -> list[Group]:
@@ -258,10 +266,7 @@ class Controller:
         )
 
     async def _canary(self, step: int) -> float:
-        """Compare engine and learner on one short reply and return the largest gap.
-
-        Raises SamplerMismatchError when the engine does not sample from the weights that were just trained.
-        """
+        """Let engine and learner score the same short reply; return the largest gap between them."""
         components = self.components
         task = next(iter(components.validation_tasks or components.train_tasks))
         environment = components.prototype.for_episode()
@@ -284,17 +289,7 @@ class Controller:
             generation = await components.engine.generate(request)
         finally:
             components.engine.close_episode(key)
-        row = prompt + generation.token_ids
-        wanted = [False] * len(prompt) + [True] * len(generation.token_ids)
-        with torch.no_grad():
-            scores = score_tokens(components.policy, [row], [wanted], [[1.0] * len(row)])
-        gap = (scores.logprobs.cpu() - torch.tensor(generation.logprobs)).abs().max().item()
-        if not gap <= CANARY_LIMIT[components.policy.model.dtype]:
-            raise SamplerMismatchError(
-                f"after the update of step {step} engine and learner differ by {gap:.2g} on the canary sequence "
-                f"(expected at most {CANARY_LIMIT[components.policy.model.dtype]:g}): the engine serves other weights"
-            )
-        return gap
+        return require_same_weights(components.policy, prompt, generation.token_ids, generation.logprobs)
 
     def _score(self, attempts: Iterable[Attempt], prefix: str = "score") -> dict[str, float]:
         episodes = [attempt.episode for attempt in attempts]
@@ -312,12 +307,6 @@ class Controller:
             f"causes: {', '.join(f'{cause} ({count})' for cause, count in causes)}; for example: {failures[0].detail}. "
             "Mend the environment, then continue with --resume"
         )
-
-    def _save(self, step: int) -> None:
-        self.writer.status("checkpoint", step)
-        with self.writer.checkpoint(step) as folder:
-            save_policy(self.components.policy, self.components.renderer.tokenizer, folder)
-            save_resume_state(self.components.optimizer, folder / "resume", step=step)
 
     def _due(self, step: int, every: int) -> bool:
         return step == self.num_steps or bool(every and step % every == 0)
@@ -362,8 +351,3 @@ def _token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str
         "cost/prefill_tokens": float(prefill),
         "cost/trained_tokens": float(counts.trained),
     }
-
-
-def _pin_threads(num_threads: int | None) -> None:
-    if num_threads is not None:
-        torch.set_num_threads(num_threads)

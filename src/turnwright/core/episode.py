@@ -75,7 +75,7 @@ class Episode:
     outcome: Outcome = field(default_factory=lambda: Failed(cause="unfinished"))
     score: Score | None = None
     """Set by a scorer, never by the environment."""
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def messages(self) -> tuple[Message, ...]:

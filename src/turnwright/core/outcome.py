@@ -15,7 +15,7 @@ class Rewarded:
     """Reward of the attempt."""
     turn_values: tuple[float, ...] = ()
     """One reward per turn, when the environment gives them; their sum is ``value``."""
-    components: Mapping[str, float] = field(default_factory=dict)
+    components: Mapping[str, float] = field(default_factory=dict[str, float])
     """Named parts of the reward, for metrics."""
     kind: Literal["rewarded"] = "rewarded"
 
@@ -27,7 +27,7 @@ class Truncated:
     value: float
     cause: TruncationCause
     turn_values: tuple[float, ...] = ()
-    components: Mapping[str, float] = field(default_factory=dict)
+    components: Mapping[str, float] = field(default_factory=dict[str, float])
     kind: Literal["truncated"] = "truncated"
 
 

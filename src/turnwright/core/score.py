@@ -10,7 +10,7 @@ class Score:
 
     success: bool
     """Everything the task asks for is right."""
-    fields: Mapping[str, bool] = field(default_factory=dict)
+    fields: Mapping[str, bool] = field(default_factory=dict[str, bool])
     """Per scored output field: is it right?"""
     completed: bool = True
     """The episode ended in an answer the scorer could read."""

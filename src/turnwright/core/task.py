@@ -19,7 +19,7 @@ class Task:
     id: str
     prompt: str
     """Text of the first user message, verbatim."""
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Ground truth and whatever the tools need; never shown to the agent."""
     split: Split = "train"
     cluster: str | None = None

@@ -36,7 +36,7 @@ class SampledTurn:
     prompt_token_ids: tuple[int, ...]
     sampled_token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Natural log-probability of each sampled id under softmax(logits / temperature), renormalised over the top-p set."""
+    """Natural log-probability of each sampled id under softmax(logits / temperature), within the top-p set."""
     policy_versions: tuple[int, ...]
     """Version of the policy that sampled each id."""
     temperature: float

@@ -1,3 +1,4 @@
+# ruff: noqa: SIM905 - a word list is easier to read as a line of words
 """The words of generated procedures: common short English ones, in the roles they can play."""
 
 ENTITIES = tuple(
@@ -22,13 +23,15 @@ VALUES = tuple(
     "tight upper urgent usual warm weak west wet white wide wild wood yellow young".split()
 )
 OUTPUTS = tuple(
-    "accept add answer approve ask block book build buy call cancel change check clean close combine confirm copy count "
-    "cover cut deliver deny drop empty exchange fast fetch fill fix fold free give hold join keep leave lift load lock "
+    "accept add answer approve ask block book build buy call cancel change check clean close combine confirm copy "
+    "count cover cut deliver deny drop empty exchange fast fetch fill fix fold free give hold join keep leave lift load lock "
     "mail mark mend merge move normal open order pack paid park pass pause pay pick plan plant post print pull push "
     "record refund refuse reject release rent repair reply report reset rest return review sell send share ship show "
     "sign skip slow sort split start stay stop store swap take test trade turn wait warn wash watch weigh wrap".split()
 )
-SYLLABLES = tuple("ba da fe ga ho ju ki lo mi nu pe ra so ta vi wo xa ye zu bri cla dro fli gru ste tra plo sha".split())
+SYLLABLES = tuple(
+    "ba da fe ga ho ju ki lo mi nu pe ra so ta vi wo xa ye zu bri cla dro fli gru ste tra plo sha".split()
+)
 VERBS = ("get", "find", "read", "check", "fetch", "look_up", "show", "open")
 BUSY = ("busy, try again", "timeout, try again", "try again later", "temporarily busy", "not ready, retry")
 OPENINGS = (

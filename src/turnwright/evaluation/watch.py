@@ -1,13 +1,15 @@
-"""The independent scorer beside the reward: what it says of the same episodes, and where the two disagree."""
+"""Training watched from the side: pass@k by reward, the independent scorer on the same episodes, and disagreements."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
 from turnwright.core.episode import Episode
+from turnwright.core.group import Group
 from turnwright.core.outcome import Failed
 from turnwright.core.score import Score
 from turnwright.evaluation.scorers import Scorer
+from turnwright.evaluation.statistics import pass_at_k, pass_power_k
 
 
 def with_score(episode: Episode, scorer: Scorer | None) -> Episode:
@@ -41,4 +43,31 @@ def score_metrics(
     fields = [right for score, _ in judged for right in score.fields.values()]
     if fields:
         metrics[f"{prefix}/field_accuracy"] = fmean(fields)
+    return metrics
+
+
+def pass_metrics(
+    groups: Sequence[Group], prefix: str, *, pass_k_values: Sequence[int], success_threshold: float
+) -> dict[str, float]:
+    """Return pass@k and pass^k by reward threshold, for every k that the smallest group allows.
+
+    Both spellings of the service are written: ``pass_at_{k}`` of its documentation, ``pass_k_{k}`` of its blog.
+    """
+    counts: list[tuple[int, int]] = []
+    for group in groups:
+        outcomes = [attempt.episode.outcome for attempt in group.survivors]
+        rewards = [outcome.value for outcome in outcomes if not isinstance(outcome, Failed)]
+        if rewards:
+            counts.append((len(rewards), sum(reward >= success_threshold for reward in rewards)))
+    metrics = {
+        f"{prefix}/reward/num_prompts": float(len(groups)),
+        f"{prefix}/reward/succeeded_rollouts": float(sum(c for _, c in counts)),
+        f"{prefix}/reward/failed_rollouts": float(sum(n - c for n, c in counts)),
+        f"{prefix}/reward/success_threshold": success_threshold,
+    }
+    for k in pass_k_values:
+        if counts and k <= min(n for n, _ in counts):
+            at_k = fmean(pass_at_k(n, c, k) for n, c in counts)
+            metrics[f"{prefix}/reward/pass_at_{k}"] = metrics[f"{prefix}/reward/pass_k_{k}"] = at_k
+            metrics[f"{prefix}/reward/pass_power_{k}"] = fmean(pass_power_k(n, c, k) for n, c in counts)
     return metrics

@@ -101,6 +101,20 @@ class LocalEngine:
         num_threads: int | None = None,
         deterministic: bool = False,
     ) -> None:
+        """Allocate the KV slots.
+
+        Args:
+            policy: The model; its tensors are read as they are at each pass.
+            kv_memory_mb: Memory of the slots, in MiB.
+            max_queue: Requests that may wait for a slot.
+            max_slots: Slots at most, whatever the memory would hold.
+            max_sequence_length: Prompt and reply together; None = what the model was made for.
+            num_threads: Cores the passes use; None = all.
+            deterministic: Advance in rounds.
+
+        Raises:
+            ConfigError: The memory does not hold one sequence.
+        """
         self.policy = policy
         self.counters = EngineCounters()
         self.max_sequence_length = min(max_sequence_length or policy.max_sequence_length, policy.max_sequence_length)

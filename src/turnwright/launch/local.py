@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import torch
-
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import ResolvedConfig, RunConfig
 from turnwright.controller import Components, Controller
@@ -31,7 +29,7 @@ from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.step import StepSettings
 from turnwright.learner.warmstart import SupervisedUpdate, supervise
-from turnwright.models.load import Policy, load_policy, resolve_model_path
+from turnwright.models.load import Policy, load_policy, require_determinism, resolve_model_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
 from turnwright.rollout.demonstrations import demonstrate
@@ -65,7 +63,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
         ConfigError: The longest possible episode does not fit the sequence limit.
     """
     if config.run.deterministic:
-        torch.use_deterministic_algorithms(True)
+        require_determinism()
     prototype = environment or load_environment(config.environment.name, config.environment.options)
     path = model or config.model.path
     policy = load_policy(path, dtype=config.model.dtype)
@@ -163,7 +161,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         limits=player.limits,
         train_tasks=train,
         validation_tasks=validation,
-        scorer=_independent_scorer(config, validation or train),
+        scorer=_independent_scorer(config, [*train, *validation]),
     )
 
 
@@ -262,7 +260,6 @@ def warmstart(
         raise RunDirectoryError(f"'{out}' is not empty: choose another folder for the warm-started policy")
     player = build_player(config)
     tasks = load_tasks(player.prototype, "train", section.num_demonstrations)
-    torch.manual_seed(config.run.seed)
     optimizer = Optimizer(
         player.policy.model,
         OptimizerSettings(

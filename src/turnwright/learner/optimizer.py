@@ -31,6 +31,7 @@ class Optimizer:
     """AdamW (arXiv:1711.05101) over all parameters of a model."""
 
     def __init__(self, model: nn.Module, settings: OptimizerSettings) -> None:
+        """Optimize every parameter of ``model`` that requires a gradient."""
         self.settings = settings
         self.num_done = 0
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]

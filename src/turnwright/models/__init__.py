@@ -1,1 +1,1 @@
-"""Models: load, save and run Hugging Face causal language models with shared prefixes. Importing this loads no torch."""
+"""Models: load, save and run Hugging Face causal language models with shared prefixes; imports no torch by itself."""

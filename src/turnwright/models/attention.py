@@ -61,6 +61,7 @@ class PrefixView:
     """A plain causal pass from position 0; afterwards ``keys[layer]`` and ``values[layer]`` are [B, K, P, D]."""
 
     def __init__(self) -> None:
+        """Remember nothing yet."""
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
 
@@ -88,6 +89,7 @@ class AfterPrefixView:
     """
 
     def __init__(self, prefix: PrefixView, num_tokens: int) -> None:
+        """Prepare the mask of rows of ``num_tokens`` behind ``prefix``."""
         self.prefix = prefix
         self.mask = torch.zeros(num_tokens, prefix.length + num_tokens)
         self.mask.masked_fill_(torch.ones_like(self.mask, dtype=torch.bool).triu(prefix.length + 1), float("-inf"))

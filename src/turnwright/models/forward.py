@@ -34,12 +34,10 @@ def common_prefix_length(rows: Sequence[Sequence[int]], limit: int) -> int:
     length = min(limit, *(len(row) for row in rows))
     for row in rows[1:]:
         while length and row[:length] != first[:length]:
-            # Halve first: rows of one environment share a long system text and differ late or at once.
+            # Look at the second half alone where that is enough: rows of one environment share a long system text.
             half = length // 2
-            if row[:half] == first[:half]:
-                length = next(i for i in range(half, length) if row[i] != first[i])
-            else:
-                length = half
+            start = half if row[:half] == first[:half] else 0
+            length = next(i for i in range(start, length) if row[i] != first[i])
     return length
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from turnwright.core.errors import ConfigError, UnsupportedModelError
 from turnwright.models.attention import ATTENTION_NAME, KeyValueView, PrefixView
@@ -58,7 +58,12 @@ class Policy:
 
     def logits(self, hidden_states: Tensor) -> Tensor:
         """Return fp32 logits [..., vocabulary] of hidden states [..., hidden]."""
-        return self.model.get_output_embeddings()(hidden_states).float()
+        head = self.model.get_output_embeddings()
+        if head is None:
+            raise UnsupportedModelError(
+                f"{self.path}: {type(self.model).__name__} has no output head over a vocabulary"
+            )
+        return head(hidden_states).float()
 
     def save(self, folder: Path) -> None:
         """Write weights and config; the tokenizer is copied by the caller."""
@@ -72,17 +77,18 @@ def load_policy(name: str, *, dtype: Precision = "float32", device: str | None =
     """
     path = resolve_model_path(name)
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = AutoModelForCausalLM.from_pretrained(
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         path, dtype=getattr(torch, dtype), attn_implementation=ATTENTION_NAME
-    ).to(where)
+    )
+    nn.Module.to(model, torch.device(where))
     policy = Policy(model=model.eval(), path=path)
     require_supported(policy)
     return policy
 
 
-def load_vocabulary_size(name: str) -> int:
-    """Return the vocabulary size without loading weights."""
-    return int(AutoConfig.from_pretrained(resolve_model_path(name)).vocab_size)
+def require_determinism() -> None:
+    """Make torch refuse operations whose result depends on the order in which threads finish."""
+    torch.use_deterministic_algorithms(True)
 
 
 @torch.no_grad()
@@ -106,5 +112,6 @@ def require_supported(policy: Policy) -> None:
     if not gap <= limit:
         raise UnsupportedModelError(
             f"{policy.path}: log-probabilities of our forward pass differ from the model's own by {gap:.2g} "
-            f"(expected at most {limit:g}): the architecture {type(policy.model).__name__} needs something we do not honour"
+            f"(expected at most {limit:g}): "
+            f"{type(policy.model).__name__} needs something we do not honour"
         )

@@ -20,6 +20,7 @@ class ScriptedPolicy:
     """A ChatPolicy that follows a script and tells it what the tools answered."""
 
     def __init__(self, script: Script) -> None:
+        """Follow ``script`` from its first message."""
         self._script = script
         self._seen = 0
         self._started = False

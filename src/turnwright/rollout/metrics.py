@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from math import comb
 from statistics import fmean, pstdev, pvariance
 
 from turnwright.core.group import Attempt, Group
@@ -56,31 +55,6 @@ def group_metrics(groups: Sequence[Group], *, batch_size: int) -> dict[str, floa
     }
     if live:
         metrics["rollout/reward/valid_mean"] = fmean(reward for values in live for reward in values)
-    return metrics
-
-
-def pass_metrics(
-    groups: Sequence[Group], prefix: str, *, pass_k_values: Sequence[int], success_threshold: float
-) -> dict[str, float]:
-    """Return pass@k and pass^k by reward threshold, for every k that the smallest group allows.
-
-    pass@k is the unbiased estimate 1 - C(n - c, k) / C(n, k) of arXiv:2107.03374; pass^k = C(c, k) / C(n, k).
-    """
-    counts: list[tuple[int, int]] = []
-    for group in groups:
-        rewards = [reward for attempt in group.attempts if (reward := reward_of(attempt)) is not None]
-        if rewards:
-            counts.append((len(rewards), sum(reward >= success_threshold for reward in rewards)))
-    metrics: dict[str, float] = {}
-    for k in pass_k_values:
-        if counts and k <= min(n for n, _ in counts):
-            at_k = fmean(1 - comb(n - c, k) / comb(n, k) for n, c in counts)
-            metrics[f"{prefix}/reward/pass_at_{k}"] = metrics[f"{prefix}/reward/pass_k_{k}"] = at_k
-            metrics[f"{prefix}/reward/pass_power_{k}"] = fmean(comb(c, k) / comb(n, k) for n, c in counts)
-    metrics[f"{prefix}/reward/num_prompts"] = float(len(groups))
-    metrics[f"{prefix}/reward/succeeded_rollouts"] = float(sum(c for _, c in counts))
-    metrics[f"{prefix}/reward/failed_rollouts"] = float(sum(n - c for n, c in counts))
-    metrics[f"{prefix}/reward/success_threshold"] = success_threshold
     return metrics
 
 

@@ -24,7 +24,7 @@ class ReturnsDesk(SopEnvironment):
         """Generate the domain; each number of tasks is a multiple of 120."""
         super().__init__(generate_folder(seed=seed, train=train_tasks, validation=validation_tasks, test=test_tasks))
         self.instructions = PROCEDURE
-        self.typical_turns = 4
+        self.typical_turns = 5
 
     def oracle(self, task: Task) -> Script:
         """Follow the procedure, calling busy tools again."""
