@@ -138,11 +138,12 @@ class LocalEngine:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._paused = False
+        self._num_pauses = 0
         self._advancing = False
         self._closed: list[_Sequence] = []
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=self._pin_threads)
         self._loop_task: asyncio.Task[None] | None = None
+        self._stop_reason = ""
         self._failure: BaseException | None = None
 
     def _pin_threads(self) -> None:
@@ -163,16 +164,20 @@ class LocalEngine:
         self._open[key] = _Sequence(key=key)
 
     def close_episode(self, key: EpisodeKey) -> None:
-        """Forget an episode, free its slot and cancel its request."""
+        """Forget an episode and free its slot; a request in work ends with EngineStoppedError."""
         sequence = self._open.pop(key, None)
         if sequence is None:
             return
-        if sequence.active is not None:
-            sequence.active.future.cancel()
+        if sequence.active is not None and not sequence.active.future.done():
+            sequence.active.future.set_exception(EngineStoppedError(f"episode {key} was closed"))
+        self._let_go(sequence)
+
+    def _let_go(self, sequence: _Sequence) -> None:
+        """Take a sequence that is open no more out of the engine."""
         if sequence in self._queue:
             self._queue.remove(sequence)
         if self._advancing:
-            # The worker thread may be writing to the sequence: let go of it after the pass.
+            # The worker thread may be writing to the sequence: its slot is free after the pass.
             self._closed.append(sequence)
         else:
             self._release(sequence)
@@ -180,8 +185,8 @@ class LocalEngine:
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Sample one reply; see ``Engine.generate`` for errors."""
-        if self._failure is not None:
-            raise EngineStoppedError(f"the engine stopped: {self._failure!r}") from self._failure
+        if self._stop_reason:
+            raise EngineStoppedError(self._stop_reason) from self._failure
         sequence = self._open.get(request.key)
         if sequence is None:
             raise EngineStoppedError(f"episode {request.key} is not open: call open_episode first")
@@ -197,10 +202,18 @@ class LocalEngine:
             raise EngineStoppedError(f"the queue is full ({self._max_queue} requests): raise inference.max_queue")
         if self._loop_task is None:
             self._loop_task = asyncio.create_task(self._run(), name="engine-decode-loop")
-        sequence.active = _Active(request=request, future=asyncio.get_running_loop().create_future())
+        active = _Active(request=request, future=asyncio.get_running_loop().create_future())
+        sequence.active = active
         self._queue.append(sequence)
         self._wake.set()
-        return await sequence.active.future
+        try:
+            return await active.future
+        except asyncio.CancelledError:
+            if sequence.active is active and self._open.get(request.key) is sequence:
+                # Nobody waits any more. The episode stays open, as a new sequence that has nothing in a slot.
+                self._open[request.key] = _Sequence(key=request.key)
+                self._let_go(sequence)
+            raise
 
     # ------------------------------------------------------------------ weights and lifetime
 
@@ -210,24 +223,28 @@ class LocalEngine:
             self._version = version
             self._prefixes.clear()
             for sequence in self._open.values():
-                if sequence.active is not None and sequence.slot is not None:
+                lost = len(sequence.resident)
+                sequence.resident = []
+                if sequence.active is not None and sequence not in self._queue:
                     active = sequence.active
                     own = len(sequence.prefix_ids)
                     active.pending = [*active.request.prompt_token_ids[own:], *active.token_ids]
-                sequence.lost_tokens += len(sequence.resident)
-                sequence.resident = []
+                    self.counters.reprefilled_tokens += lost
+                else:
+                    sequence.lost_tokens += lost
 
     def paused(self) -> "_Pause":
         """Hold the decode loop between passes: ``async with engine.paused(): ...``."""
         return _Pause(self)
 
     async def close(self) -> None:
-        """Stop the loop; requests in work end with EngineStoppedError."""
-        if self._loop_task is not None:
-            self._loop_task.cancel()
-            await asyncio.gather(self._loop_task, return_exceptions=True)
-        self._fail(EngineStoppedError("the engine was closed"))
-        self._executor.shutdown()
+        """Stop the loop after the pass that runs; requests in work end with EngineStoppedError."""
+        async with self.paused():
+            if self._loop_task is not None:
+                self._loop_task.cancel()
+                await asyncio.gather(self._loop_task, return_exceptions=True)
+            self._stop("the engine was closed")
+            self._executor.shutdown()
 
     # ------------------------------------------------------------------ the decode loop
 
@@ -236,7 +253,7 @@ class LocalEngine:
         try:
             while True:
                 self._admit()
-                if self._paused or not self._may_advance():
+                if self._num_pauses or not self._may_advance():
                     self._idle.set()
                     self._wake.clear()
                     await self._wake.wait()
@@ -256,8 +273,9 @@ class LocalEngine:
                     self._deliver(sequence)
         except Exception as error:
             # Every caller, present and future, gets the failure: a dead loop must not look like a slow one.
-            self._failure = error
-            self._fail(error)
+            self._stop(f"the engine stopped: {error!r}", error)
+        finally:
+            self._idle.set()
 
     def _may_advance(self) -> bool:
         working = [s for s in self._open.values() if s.active is not None]
@@ -283,11 +301,17 @@ class LocalEngine:
         if not active.future.done():
             active.future.set_result(generation)
 
-    def _fail(self, error: BaseException) -> None:
+    def _stop(self, reason: str, failure: BaseException | None = None) -> None:
+        """End every request in work, and every later one, with ``reason``; the first reason stays."""
+        if not self._stop_reason:
+            self._stop_reason, self._failure = reason, failure
         for sequence in self._open.values():
             if sequence.active is not None and not sequence.active.future.done():
-                sequence.active.future.set_exception(EngineStoppedError(f"the engine stopped: {error!r}"))
-                sequence.active = None
+                error = EngineStoppedError(self._stop_reason)
+                error.__cause__ = self._failure
+                sequence.active.future.set_exception(error)
+            sequence.active = None
+        self._queue.clear()
 
     # ------------------------------------------------------------------ admission: slots and what to feed
 
@@ -466,17 +490,17 @@ class LocalEngine:
 
 
 class _Pause:
-    """Holds the decode loop while the learner writes the tensors it reads."""
+    """Holds the decode loop while the learner writes the tensors it reads; pauses may overlap."""
 
     def __init__(self, engine: LocalEngine) -> None:
         self._engine = engine
 
     async def __aenter__(self) -> None:
-        self._engine._paused = True
+        self._engine._num_pauses += 1
         await self._engine._idle.wait()
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._engine._paused = False
+        self._engine._num_pauses -= 1
         self._engine._wake.set()
 
 

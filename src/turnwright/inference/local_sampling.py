@@ -56,6 +56,8 @@ def _keep_top_p(logprobs: Tensor, top_p: Tensor) -> tuple[Tensor, Tensor]:
     ordered, order = logprobs.sort(-1, descending=True)
     mass_before = ordered.exp().cumsum(-1) - ordered.exp()
     keep = torch.zeros_like(logprobs, dtype=torch.bool).scatter(1, order, mass_before < top_p[:, None])
+    # Rounding must not cut the tail of a row that keeps everything.
+    keep |= top_p[:, None] >= 1.0
     masked = logprobs.masked_fill(~keep, float("-inf"))
-    logmass = masked.logsumexp(-1)
+    logmass = torch.where(top_p >= 1.0, 0.0, masked.logsumexp(-1))
     return masked - logmass[:, None], logmass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from turnwright.core.errors import AlignmentError
 from turnwright.models.attention import AfterPrefixView, PrefixView
 from turnwright.models.load import Policy
 
@@ -57,6 +58,8 @@ def score_tokens(
     """
     device = policy.device
     first_wanted = min(list(flags).index(True) for flags in wanted)
+    if first_wanted == 0:
+        raise AlignmentError("position 0 of a row cannot be scored: nothing stands before it; a prompt has >= 1 id")
     prefix_length = common_prefix_length(rows, limit=first_wanted) if len(rows) > 1 else 0
     suffixes = [row[prefix_length:] for row in rows]
     num_tokens = max(len(suffix) for suffix in suffixes)

@@ -14,6 +14,7 @@ from turnwright.models.attention import ATTENTION_NAME, KeyValueView, PrefixView
 
 Precision = Literal["float32", "bfloat16"]
 SHIPPED_POLICY = "tiny"
+LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
 def resolve_model_path(name: str) -> str:
@@ -93,14 +94,23 @@ def require_determinism() -> None:
 
 @torch.no_grad()
 def require_supported(policy: Policy) -> None:
-    """Compare our path (decoder, then head) with the model's stock attention and forward on a short sequence.
+    """Refuse what a config names, then compare our path with the model's stock forward on a short sequence.
 
-    Catches what a config does not say: scaled or capped logits, masks, attention sinks.
+    The comparison catches what a config does not say: scaled logits, masks, attention sinks.
     """
     config = policy.model.config
     unusual = sorted({kind for kind in getattr(config, "layer_types", None) or [] if kind != "full_attention"})
     if unusual:
         raise UnsupportedModelError(f"{policy.path}: layers of type {unusual} are not supported, only full_attention")
+    # Neither shows on a short sequence of small logits.
+    cap = getattr(config, "final_logit_softcapping", None)
+    if cap is not None:
+        raise UnsupportedModelError(f"{policy.path}: final_logit_softcapping = {cap} is not supported, only null")
+    rope = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rope in LENGTH_DEPENDENT_ROPE:
+        raise UnsupportedModelError(
+            f"{policy.path}: rope_type {rope!r} is not supported, because its angles change with the length of a pass"
+        )
     token_ids = torch.arange(1, 13, device=policy.device)[None] % config.vocab_size
     positions = torch.arange(token_ids.shape[1], device=policy.device)[None]
     ours = policy.logits(policy.hidden_states(token_ids, positions, PrefixView()))
@@ -108,7 +118,7 @@ def require_supported(policy: Policy) -> None:
     stock = policy.model(input_ids=token_ids, use_cache=False).logits.float()
     policy.model.set_attn_implementation(ATTENTION_NAME)
     gap = (ours.log_softmax(-1) - stock.log_softmax(-1)).abs().max().item()
-    limit = 1e-3 if policy.model.dtype == torch.float32 else 0.1
+    limit = (1e-3 if policy.model.dtype == torch.float32 else 0.05) * max(1.0, stock.abs().max().item())
     if not gap <= limit:
         raise UnsupportedModelError(
             f"{policy.path}: log-probabilities of our forward pass differ from the model's own by {gap:.2g} "
