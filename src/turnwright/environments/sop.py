@@ -49,7 +49,7 @@ class SopEnvironment(Environment):
         domain = DOMAINS.get(self.folder.name)
         lookups = self.folder.lookups or (domain.lookups if domain else ())
         self._lookups = {lookup.tool: lookup for lookup in lookups}
-        self._solve = domain.solve if domain else None
+        self._solve = domain.solve if domain and not self.folder.lookups else None
         self.typical_turns = domain.typical_turns if domain else len(self.folder.tools) + 1
         answer = json.dumps(dict.fromkeys(self.folder.output_columns, "..."))
         self.instructions = INSTRUCTIONS.format(procedure=self.folder.procedure, answer=answer)
@@ -116,6 +116,8 @@ class SopEnvironment(Environment):
             wanted = tuple(_key(cell, arguments[argument]) for argument, cell in lookup.match.items())
             scope = self._row[lookup.scope] if lookup.scope else ""
             found = self._index[self.task.split, name].get((scope, *wanted))
+            if found is None and lookup.otherwise is not None:
+                return dict(lookup.otherwise)
             if found is None:
                 raise ToolError("no " + ", ".join(f"{argument} {arguments[argument]}" for argument in lookup.match))
             row = found

@@ -1,16 +1,15 @@
-"""Facts about public SOP-Bench domains: what their tools match and return, and their rules where these can be read.
+"""Facts about public SOP-Bench domains: what their tools match and what they answer.
 
 Nothing of the benchmark itself is here, neither rows nor text: a user points at an own checkout.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from turnwright.core.task import Task
-from turnwright.environments.scripts import Script, call, say
+from turnwright.environments.scripts import Script
 from turnwright.environments.sop_folder import Cell, CellType, Lookup
+from turnwright.environments.sop_rules import solve_customer_service, solve_referral_abuse, solve_traffic_spoofing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,16 +18,17 @@ class Domain:
 
     typical_turns: int
     lookups: tuple[Lookup, ...]
-    solve: Callable[[Task], Script] | None = None
-    """The rules of its procedure, read literally, as a script."""
+    solve: Callable[[Task], Script]
 
 
 def _cells(**types: CellType) -> dict[str, Cell]:
-    """Return cells whose key in the answer is their column."""
+    """Return cells that the tool names as their column is named."""
     return {column: Cell(column=column, type=type_) for column, type_ in types.items()}
 
 
 ACCOUNT = _cells(account_id="string")
+SESSION = _cells(account_id="string", session_token="string")
+PARTNER = _cells(partner_id="string")
 
 REFERRAL_ABUSE_V1 = (
     Lookup(
@@ -61,7 +61,6 @@ REFERRAL_ABUSE_V1 = (
     ),
     Lookup(
         tool="determine_enforcement_action",
-        match=ACCOUNT,
         constants={
             "Abusive Account Creation": "Account Closure",
             "Misleading Ad Copy": "Account Closure",
@@ -71,43 +70,101 @@ REFERRAL_ABUSE_V1 = (
     ),
 )
 
+TRAFFIC_SPOOFING = (
+    Lookup(tool="InvestigateViolations", match=PARTNER, returns=_cells(investigation_status="string")),
+    Lookup(tool="AnalyzeTrafficPatterns", match=PARTNER, returns=_cells(traffic_analysis_result="string")),
+    Lookup(tool="ValidateReferralSources", match=PARTNER, returns=_cells(source_verification_result="string")),
+    Lookup(tool="CalculateRiskScore", match=PARTNER, returns=_cells(risk_level="string")),
+    Lookup(tool="GenerateEvidenceReport", match=PARTNER, constants={"status": "SUCCESS"}),
+    Lookup(
+        tool="ExecuteEnforcementAction",
+        match=PARTNER,
+        constants={"status": "Enforcement action executed successfully"},
+    ),
+)
 
-def solve_referral_abuse(task: Task) -> Script:
-    """Solve a task by the scores of the procedure's section 5.5."""
-    account = task.prompt.removeprefix("account_id: ")
-    (found,) = yield call("investigate_account", account_id=account)
-    (traffic,) = yield call("analyze_traffic_patterns", account_id=account)
-    action = referral_action({**json.loads(found.content), **json.loads(traffic.content)})
-    yield say(f"<final_output>{json.dumps({'enforcement_action': action})}</final_output>")
-
-
-def referral_action(facts: Mapping[str, Any]) -> str:
-    """Return the enforcement action for what the two tools say of an account."""
-    quality, connected = facts["referral_source_quality"], facts["connected_accounts"]
-    suspicious, verified = facts["order_patterns_suspicious"], facts["website_verified"]
-    abusive_creation = (
-        not facts["address_validity"],
-        facts["email_pattern_suspicious"],
-        not verified,
-        connected >= 15,
-        not facts["login_geographic_consistency"],
-    )
-    misleading_copy = (not verified, quality in ("Low", "Medium"), suspicious, facts["click_through_rate"] > 0.4)
-    personal_orders = (facts["payment_method_shared"], 0 < connected < 15, suspicious, quality == "High")
-    no_violation = (
-        facts["address_validity"],
-        not facts["email_pattern_suspicious"],
-        verified,
-        facts["login_geographic_consistency"],
-        not facts["payment_method_shared"],
-        not suspicious,
-    )
-    # A category that closes the account wins over any other, whatever their scores.
-    if sum(abusive_creation) >= 3 or sum(misleading_copy) >= 3:
-        return "Account Closure"
-    return "No Action" if sum(personal_orders) >= 3 or sum(no_violation) >= 4 else "Inconclusive"
-
+CUSTOMER_SERVICE = (
+    Lookup(
+        tool="validateAccount",
+        match=ACCOUNT,
+        returns={"is account id valid": Cell(column="is_account_id_valid", type="boolean")},
+        otherwise={"is account id valid": False, "reason": "no such account"},
+    ),
+    Lookup(
+        tool="getAuthenticationDetails",
+        match=_cells(account_id="string", is_account_id_valid="boolean"),
+        returns={"authentication records": Cell(column="authentication_history", type="json")},
+    ),
+    Lookup(
+        tool="createSessionAndOpenTicket",
+        match=_cells(account_id="string", is_account_id_valid="boolean", is_authenticated="boolean"),
+        # The second key is misspelled in the benchmark.
+        returns={"session token": Cell(column="session_token"), "ticket identifer": Cell(column="ticket_id")},
+    ),
+    Lookup(
+        tool="checkAccountStatus",
+        match=SESSION,
+        returns={"account status": Cell(column="account_status"), "reason": Cell(column="reason_for_account_status")},
+    ),
+    Lookup(
+        tool="checkPaymentStatus",
+        match=SESSION,
+        returns={"overdue payment status": Cell(column="overdue_payment_status")},
+    ),
+    Lookup(
+        tool="checkAccountSuspensionStatus",
+        match=SESSION,
+        returns={"account suspension status": Cell(column="account_suspension_status")},
+    ),
+    Lookup(
+        tool="checkServiceAreaOutage",
+        match=SESSION | _cells(service_area_code="string"),
+        returns={
+            "outage detected": Cell(column="outage_detected", type="boolean"),
+            "outage id": Cell(column="outage_id"),
+            "radius miles": Cell(column="radius_miles", type="number"),
+            "outage impact score": Cell(column="outage_impact_score", type="number"),
+            "expected outage resolution time": Cell(column="expected_outage_resolution_time"),
+        },
+    ),
+    Lookup(
+        tool="performTechnicalDiagnostics",
+        match=SESSION | _cells(service_type="string", subscribed_bandwidth="string"),
+        returns={
+            "timestamp diagnostics started": Cell(column="timestamp_diagnostics_started"),
+            "timestamp diagnostics completed": Cell(column="timestamp_diagnostics_completed"),
+            "service metrics": Cell(column="service_metrics", type="json"),
+            "root causes": Cell(column="root_causes", type="literal"),
+        },
+    ),
+    Lookup(
+        tool="executeTroubleshooting",
+        match=SESSION | _cells(root_causes="literal"),
+        returns={
+            "timestamp troubleshooting started": Cell(column="timestamp_troubleshooting_started"),
+            "timestamp troubleshooting completed": Cell(column="timestamp_troubleshooting_completed"),
+            "troubleshooting steps": Cell(column="troubleshooting_steps", type="literal"),
+            "updated service metrics": Cell(column="service_metrics_post_troubleshooting", type="json"),
+        },
+    ),
+    Lookup(
+        tool="createEscalation",
+        match=_cells(
+            session_token="string",
+            ticket_id="string",
+            metrics_improved_post_troubleshooting="boolean",
+            escalation_required="boolean",
+        ),
+        returns={
+            "escalation ticket": Cell(column="escalation_ticket_id"),
+            "escalation team": Cell(column="escalation_team"),
+            "escalation reason": Cell(column="escalation_reason"),
+        },
+    ),
+)
 
 DOMAINS: Mapping[str, Domain] = {
     "referral_abuse_detection_v1": Domain(typical_turns=4, lookups=REFERRAL_ABUSE_V1, solve=solve_referral_abuse),
+    "traffic_spoofing_detection": Domain(typical_turns=7, lookups=TRAFFIC_SPOOFING, solve=solve_traffic_spoofing),
+    "customer_service": Domain(typical_turns=9, lookups=CUSTOMER_SERVICE, solve=solve_customer_service),
 }

@@ -11,8 +11,11 @@ holds records only) and ``transient`` (a column naming the tool whose first call
 Cells are read as strings, without any guessing at missing values; types are applied where a lookup names one.
 """
 
+import ast
 import csv
+import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +26,8 @@ from turnwright.core.finding import Finding
 from turnwright.core.message import ToolSpec
 from turnwright.core.task import Split
 
-CellType = Literal["string", "boolean", "integer", "number", "json"]
+CellType = Literal["string", "boolean", "integer", "number", "json", "literal"]
+"""How the text of a cell is read; "literal" is a Python literal, as in ``['A', 'B']``."""
 Row = Mapping[str, str]
 
 SPLIT_FILES: Mapping[Split, str] = {
@@ -54,9 +58,15 @@ class Cell:
             if self.type == "boolean":
                 return {"true": True, "false": False}[text.strip().casefold()]
             if self.type == "json":
-                return json.loads(text)
-            return int(text) if self.type == "integer" else float(text)
-        except (ValueError, KeyError) as error:
+                # Tables in the wild hold NaN, which is not JSON: it means that there is no value.
+                return json.loads(text, parse_constant=lambda _: None)
+            if self.type == "literal":
+                return ast.literal_eval(text)
+            if self.type == "integer":
+                return int(text)
+            number = float(text)
+            return number if math.isfinite(number) else None
+        except (ValueError, KeyError, SyntaxError) as error:
             raise DatasetError(f"column {self.column!r} holds {text!r}, expected {self.type}") from error
 
 
@@ -77,6 +87,8 @@ class Lookup:
     """Key in the answer -> the cell it shows."""
     constants: Mapping[str, Any] = field(default_factory=dict)
     """Key in the answer -> a value that is the same for every row."""
+    otherwise: Mapping[str, Any] | None = None
+    """The answer when no record matches; None = an error."""
     scope: str | None = None
     """Column that restricts the rows to those that share the task's cell; also the task's cluster."""
 
@@ -160,6 +172,7 @@ def write_sop_folder(folder: SopFolder, path: Path) -> None:
                 "match": _cells_as_json(lookup.match),
                 "returns": _cells_as_json(lookup.returns),
                 "constants": lookup.constants,
+                "otherwise": lookup.otherwise,
                 "scope": lookup.scope,
             }
             for lookup in folder.lookups
@@ -237,7 +250,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_rows(path: Path) -> tuple[Row, ...]:
-    reader = csv.DictReader(_read_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
     rows: list[Row] = []
     try:
         for row in reader:
@@ -266,7 +279,13 @@ def _lookup(entry: Mapping[str, Any]) -> Lookup:
         }
         for key in ("match", "returns")
     }
-    return Lookup(tool=entry["tool"], constants=entry.get("constants", {}), scope=entry.get("scope"), **cells)
+    return Lookup(
+        tool=entry["tool"],
+        constants=entry.get("constants", {}),
+        otherwise=entry.get("otherwise"),
+        scope=entry.get("scope"),
+        **cells,
+    )
 
 
 def _cells_as_json(cells: Mapping[str, Cell]) -> dict[str, Any]:
