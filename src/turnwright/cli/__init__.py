@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import doctor, runs
+from turnwright.cli import baseline, check, compare, doctor, play, report, runs, train, warmstart
+from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
     DatasetError,
@@ -30,6 +31,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(runs.app, name="runs")
+app.command()(check.check)
+app.command()(play.play)
+app.command()(baseline.baseline)
+app.command()(warmstart.warmstart)
+app.command()(train.train)
+app.command("eval")(evaluation.evaluate)
+app.command("compare")(compare.compare_command)
+app.command()(report.report)
 app.command()(doctor.doctor)
 
 

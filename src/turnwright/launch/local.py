@@ -1,38 +1,36 @@
-"""Builds the parts of a run in this process, and runs training, warm start and attempts with them.
+"""Builds the parts of a run in this process, and trains or plays with them.
 
-config --> environment, policy, renderer, engine --> controller | warm start | attempts for the evaluator
+config --> environment, policy, renderer, engine --> controller | attempts for whoever evaluates
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+
+from transformers.utils import logging as transformers_logging
 
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import ResolvedConfig, RunConfig
 from turnwright.controller import Components, Controller
 from turnwright.core.errors import ConfigError, RunDirectoryError
 from turnwright.core.group import Attempt
-from turnwright.core.protocols import Sink
-from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
-from turnwright.core.trajectory import Demonstration
 from turnwright.environments.base import Environment
 from turnwright.environments.load import load_environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.local import LocalEngine
+from turnwright.launch.plan import count_steps
+from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
-from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.step import StepSettings
-from turnwright.learner.warmstart import SupervisedUpdate, supervise
 from turnwright.models.load import Policy, load_policy, require_determinism, resolve_model_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
-from turnwright.rollout.demonstrations import demonstrate
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rundir.manifest import collect_manifest
 from turnwright.rundir.naming import free_run_name
@@ -62,6 +60,8 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     Raises:
         ConfigError: The longest possible episode does not fit the sequence limit.
     """
+    # Its progress bars would break into ours.
+    transformers_logging.disable_progress_bar()
     if config.run.deterministic:
         require_determinism()
     prototype = environment or load_environment(config.environment.name, config.environment.options)
@@ -122,6 +122,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
     """Build everything a training run needs."""
     player = build_player(config, model=model)
     train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
+    count_steps(config, len(train))
     require_fitting_prompts(player, [*train, *validation], config)
     algorithm, optimizer = config.algorithm, config.optimizer
     updates = config.schedule.max_steps * algorithm.updates_per_step
@@ -161,7 +162,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         limits=player.limits,
         train_tasks=train,
         validation_tasks=validation,
-        scorer=_independent_scorer(config, [*train, *validation]),
+        scorer=independent_scorer(config, [*train, *validation]),
     )
 
 
@@ -169,10 +170,17 @@ def train(
     resolved: ResolvedConfig,
     *,
     config_text: str = "",
-    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]] = lambda writer, components: (),
+    show: bool = False,
     on_start: Callable[[Path], None] = lambda path: None,
 ) -> Path:
-    """Run one training run to its end and return its directory."""
+    """Run one training run to its end and return its directory.
+
+    Args:
+        resolved: What to do.
+        config_text: The run.toml as given, kept beside the run.
+        show: Show progress on the terminal.
+        on_start: Called with the run directory as soon as it exists.
+    """
     config = resolved.config
     output = Path(config.run.output_dir)
     name = config.run.name or free_run_name(output)
@@ -180,44 +188,45 @@ def train(
     manifest = collect_manifest(name=name, seed=config.run.seed, parent=config.model.path)
     with RunWriter.create(output / name, config=resolved, manifest=manifest, config_text=config_text) as writer:
         on_start(writer.layout.root)
-        _control(components, config, writer, make_sinks, resume_from=0, finished=())
+        _control(components, resolved, writer, show=show)
     return output / name
 
 
-def resume(
-    run: Path,
-    *,
-    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]] = lambda writer, components: (),
-    on_start: Callable[[Path], None] = lambda path: None,
-) -> Path:
+def resume(run: Path, *, show: bool = False, on_start: Callable[[Path], None] = lambda path: None) -> Path:
     """Continue an interrupted run after its newest checkpoint; a run without one starts over with what it finished."""
     reader = RunReader(run)
-    config = reader.config().config
+    resolved = reader.config()
+    config = resolved.config
     checkpoints = [checkpoint for checkpoint in reader.checkpoints() if checkpoint.resume is not None]
     last = checkpoints[-1] if checkpoints else None
     step = last.step if last else 0
-    if step >= config.schedule.max_steps:
-        raise RunDirectoryError(f"run '{run}' is complete ({step} steps): nothing to resume; evaluate or report it")
     components = build_components(config, model=str(last.path) if last else None)
+    if step >= count_steps(config, len(components.train_tasks)).total:
+        raise RunDirectoryError(f"run '{run}' is complete ({step} steps): nothing to resume; evaluate or report it")
     with RunWriter.resume(run, step=step) as writer:
         on_start(run)
         # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
         finished = () if config.run.deterministic else RunReader(run).unfinished_attempts(step + 1)
-        _control(components, config, writer, make_sinks, resume_from=step, finished=finished)
+        _control(components, resolved, writer, show=show, resume_from=step, finished=finished)
     return run
 
 
 def _control(
     components: Components,
-    config: RunConfig,
+    resolved: ResolvedConfig,
     writer: RunWriter,
-    make_sinks: Callable[[RunWriter, Components], Sequence[Sink]],
     *,
-    resume_from: int,
-    finished: Sequence[Attempt],
+    show: bool,
+    resume_from: int = 0,
+    finished: Sequence[Attempt] = (),
 ) -> None:
-    controller = Controller(components, config, writer, make_sinks(writer, components))
-    asyncio.run(controller.run(resume_from=resume_from, finished=finished))
+    views = Views(components.scorer)
+    controller = Controller(
+        components, resolved.config, writer, views.sinks, on_validation=views.validation, on_training=views.training
+    )
+    views.open(resolved, writer.layout.root, num_steps=controller.num_steps, show=show)
+    with log_to(writer.log_folder / "run.log"):
+        asyncio.run(controller.run(resume_from=resume_from, finished=finished))
 
 
 async def play_attempts(
@@ -251,66 +260,8 @@ async def play_attempts(
     )
 
 
-def warmstart(
-    config: RunConfig, out: Path, *, on_update: Callable[[SupervisedUpdate], None] = lambda update: None
-) -> Path:
-    """Learn from demonstrations of a scripted expert and save the policy in ``out``."""
-    section = config.warmstart
-    if out.exists() and any(out.iterdir()):
-        raise RunDirectoryError(f"'{out}' is not empty: choose another folder for the warm-started policy")
-    player = build_player(config)
-    tasks = load_tasks(player.prototype, "train", section.num_demonstrations)
-    optimizer = Optimizer(
-        player.policy.model,
-        OptimizerSettings(
-            learning_rate=section.learning_rate,
-            num_updates=section.steps,
-            warmup_updates=section.warmup_steps,
-            lr_schedule="linear",
-            beta2=section.adam_beta2,
-        ),
-    )
-    batches = demonstration_batches(player, tasks, config)
-    for update in supervise(
-        player.policy, batches, optimizer, tokens_per_microbatch=config.learner.tokens_per_microbatch
-    ):
-        on_update(update)
-    save_policy(player.policy, player.renderer.tokenizer, out)
-    return out
-
-
-def demonstration_batches(player: Player, tasks: Sequence[Task], config: RunConfig) -> Iterator[list[Demonstration]]:
-    """Yield one batch of demonstrations per update, each epoch in another order and with other random habits."""
-    section = config.warmstart
-    loop = asyncio.new_event_loop()
-    try:
-        order: list[Task] = []
-        epoch = 0
-        for _ in range(section.steps):
-            while len(order) < section.batch_size:
-                shuffled = list(tasks)
-                generator(config.run.seed, "demonstrations", epoch).shuffle(shuffled)
-                order += shuffled
-                epoch += 1
-            batch, order = order[: section.batch_size], order[section.batch_size :]
-            yield [
-                loop.run_until_complete(
-                    demonstrate(
-                        player.prototype,
-                        task,
-                        section.demonstrator,
-                        player.renderer,
-                        seed=config.run.seed + epoch,
-                        answer_weight=section.answer_weight,
-                    )
-                )
-                for task in batch
-            ]
-    finally:
-        loop.close()
-
-
-def _independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:
+def independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:
+    """Return the scorer that [evaluation] names, with its vocabulary from ``tasks``; None where it names none."""
     if config.evaluation.scorer is None:
         return None
     return build_scorer(Suite.from_config(config), tasks)

@@ -1,0 +1,90 @@
+"""``turnwright train``: a training run, from a run.toml or continued from a run directory."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from turnwright.cli.options import RUNS, Settings, split_settings
+from turnwright.config import ResolvedConfig, resolve
+from turnwright.core.errors import ConfigError
+from turnwright.rundir import RunReader, find_run
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells expect it."""
+
+
+def train(
+    settings: Settings = None,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Continue this run.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every value, its source and the plan.")] = False,
+) -> None:
+    """Train a policy by multi-turn reinforcement learning."""
+    if resume is not None:
+        if settings or dry_run:
+            raise ConfigError("--resume goes on with the run's own configuration: give it nothing besides the run")
+        _continue(find_run(resume, RUNS))
+        return
+    file, overrides = split_settings(settings)
+    resolved = resolve(file, overrides)
+    if dry_run:
+        _print_plan(resolved)
+        return
+    # Imported here: it loads torch.
+    from turnwright.launch.local import train as run_training
+
+    config_text = file.read_text(encoding="utf-8") if file else ""
+    started: list[Path] = []
+
+    def announce(path: Path) -> None:
+        started.append(path)
+        print(f"run directory: {path}", flush=True)
+
+    try:
+        path = run_training(resolved, config_text=config_text, show=True, on_start=announce)
+    except KeyboardInterrupt:
+        _say_interrupted(started[0] if started else None)
+    else:
+        _say_next(path, resolved.config.model.path)
+
+
+def _continue(run: Path) -> None:
+    from turnwright.launch.local import resume
+
+    try:
+        resume(run, show=True, on_start=lambda path: print(f"run directory: {path}", flush=True))
+    except KeyboardInterrupt:
+        _say_interrupted(run)
+    else:
+        _say_next(run, RunReader(run).config().config.model.path)
+
+
+def _print_plan(resolved: ResolvedConfig) -> None:
+    from turnwright.launch.local import build_components
+    from turnwright.launch.plan import plan_run
+
+    print(resolved.describe())
+    print(f"\n{plan_run(build_components(resolved.config), resolved.config).describe()}")
+
+
+def _say_interrupted(run: Path | None) -> None:
+    if run is None:
+        print("interrupted before anything was written")
+    else:
+        print(f"interrupted; what was finished is on disk. To continue: turnwright train --resume {_quote(run)}")
+    raise typer.Exit(INTERRUPTED)
+
+
+def _say_next(run: Path, base: str) -> None:
+    tuned = RunReader(run).checkpoints()[-1].path
+    where = _quote(run)
+    print(f"done: {where}\nnext:")
+    print(f"  turnwright eval {shlex.quote(base)} --run {where} --name base")
+    print(f"  turnwright eval {_quote(tuned)} --run {where} --name tuned")
+    print(f"  turnwright compare {_quote(run / 'evaluations' / 'base')} {_quote(run / 'evaluations' / 'tuned')}")
+    print(f"  turnwright report {where}")
+
+
+def _quote(path: Path) -> str:
+    return shlex.quote(str(path))
