@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.tiny import FAMILIES, VOCABULARY, stock_logprobs, stock_twin, tiny_policy
-from turnwright.core.errors import AlignmentError
+from turnwright.core.errors import AlignmentError, UnsupportedModelError
 from turnwright.models.forward import common_prefix_length, score_tokens
 
 
@@ -91,3 +91,8 @@ def test_common_prefix_length_is_the_longest(rows: list[tuple[int, ...]], limit:
 def test_a_token_without_a_predecessor_is_refused():
     with pytest.raises(AlignmentError, match="position 0"):
         score_tokens(tiny_policy(), [(1, 2)], [[True, True]], [[1.0, 1.0]])
+
+
+def test_a_pass_around_the_views_is_refused():
+    with pytest.raises(UnsupportedModelError, match=r"call Policy\.hidden_states"):
+        tiny_policy().model(input_ids=torch.tensor([[1, 2]]))

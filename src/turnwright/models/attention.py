@@ -49,9 +49,10 @@ def attend_through_view(
             )
     if attention_mask is not None:
         raise UnsupportedModelError("attention masks are not supported: pass right-padded rows and a view")
+    if kv is None:
+        raise UnsupportedModelError("a pass of a policy needs a view: call Policy.hidden_states, not the model itself")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    view = PrefixView() if kv is None else kv
-    return view.attend(int(module.layer_idx), query, key, value, scale), None  # pyright: ignore[reportArgumentType]
+    return kv.attend(int(module.layer_idx), query, key, value, scale), None  # pyright: ignore[reportArgumentType]
 
 
 AttentionInterface.register(ATTENTION_NAME, attend_through_view)
