@@ -42,6 +42,8 @@ class Pauses:
     """How often an episode lets others go first, drawn per seed; none without one."""
 
     seed: int | None = None
+    seconds: float = 0
+    """Length of one."""
     generator: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class Pauses:
     async def take(self) -> None:
         if self.seed is not None:
             for _ in range(self.generator.randrange(12)):
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.seconds)
 
 
 def make_request(plan: Plan, turn: int, prompt: tuple[int, ...]) -> GenerationRequest:
