@@ -8,12 +8,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from turnwright.api.tables import describe_result
 from turnwright.cli.options import RUNS, ConfigFile, Overrides
-from turnwright.cli.output import AsJson, print_table
-from turnwright.config import resolve
-from turnwright.core.errors import ConfigError
-from turnwright.evaluation.result import EvaluationResult
-from turnwright.evaluation.statistics import Interval
+from turnwright.cli.output import AsJson
 from turnwright.rundir import find_run
 
 
@@ -30,11 +27,10 @@ def evaluate(
     # Imported here: they load torch.
     from turnwright.launch.evaluation import assign, run_evaluation
 
-    if override and config is None:
-        raise ConfigError("--set changes a run.toml: name one with --config")
     assignment = assign(
         checkpoint,
-        resolved=resolve(config, override or ()) if config else None,
+        config=config,
+        overrides=override or (),
         run=find_run(run, RUNS) if run else None,
         name=name,
         out=out,
@@ -50,27 +46,5 @@ def evaluate(
     if as_json:
         sys.stdout.write(evaluation.result.to_json())
     else:
-        print_result(evaluation.result)
+        print(describe_result(evaluation.result))
         print(f"written to {assignment.folder}")
-
-
-def print_result(result: EvaluationResult) -> None:
-    """Print the numbers of an evaluation, each with its 95 % interval."""
-    print(f"{result.checkpoint} on {result.num_tasks} {result.split} tasks of {result.environment}, by {result.scorer}")
-    rates = {f"pass@{rate.k}": rate.at_least_one for rate in result.pass_rates if rate.k in (1, result.attempts)}
-    rows = [
-        (f"success (temperature {result.temperature:g})", result.success),
-        *rates.items(),
-        ("success (greedy)", result.greedy_success),
-        ("field accuracy", result.field_accuracy),
-        *((f"  {name}", interval) for name, interval in result.fields.items()),
-        ("completion", result.completion),
-    ]
-    shown = [(label, f"{interval.value:.1%}", _range(interval)) for label, interval in rows if interval]
-    print_table(("measure", "value", "95 % interval"), shown)
-    for warning in result.warnings:
-        print(f"warning: {warning}")
-
-
-def _range(interval: Interval) -> str:
-    return f"{interval.low:.1%} to {interval.high:.1%}"

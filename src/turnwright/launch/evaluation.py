@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from turnwright.config import ResolvedConfig, RunConfig
+from turnwright.config import ResolvedConfig, RunConfig, resolve, resolve_values
 from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError
 from turnwright.core.group import Attempt
@@ -32,7 +32,8 @@ class Assignment:
 def assign(
     checkpoint: str,
     *,
-    resolved: ResolvedConfig | None = None,
+    config: Path | None = None,
+    overrides: Sequence[str] = (),
     run: Path | None = None,
     name: str | None = None,
     out: Path | None = None,
@@ -40,10 +41,12 @@ def assign(
     """Work out what an evaluation needs from what was said.
 
     A checkpoint of a run belongs to that run: its configuration and its ``evaluations`` folder are the defaults.
+    Of a configuration only how episodes are played and scored counts, not what was trained.
 
     Args:
         checkpoint: Folder, hub id or "tiny".
-        resolved: Configuration whose [environment] and [evaluation] count; None = the run's.
+        config: A run.toml; None = the run's configuration.
+        overrides: Settings that win over it.
         run: Run directory that keeps the result; None = the one the checkpoint lies in.
         name: Folder below ``evaluations``; None = the checkpoint's name.
         out: Folder of the result, in place of run and name.
@@ -52,18 +55,13 @@ def assign(
         ConfigError: There is no configuration, or no place for the result.
     """
     home = run or _run_of(Path(checkpoint))
-    if resolved is None:
-        if home is None:
-            raise ConfigError(
-                f"nothing says what to evaluate {checkpoint!r} on: name a run.toml with --config, or a run with --run"
-            )
-        resolved = RunReader(home).config()
     if out is None and home is None:
         raise ConfigError(
             f"{checkpoint!r} belongs to no run, so its evaluation has no place: name a run with --run or a folder "
             "with --out"
         )
     place = out or RunLayout(home or Path()).evaluation(name or Path(checkpoint).name)
+    resolved = _configuration(checkpoint, config, overrides, home)
     return Assignment(checkpoint=checkpoint, config=resolved.config, folder=place, step=step_of(Path(checkpoint)))
 
 
@@ -110,6 +108,19 @@ async def _evaluate(assignment: Assignment, on_attempt: Callable[[int, int], Non
         )
     finally:
         await player.engine.close()
+
+
+def _configuration(checkpoint: str, config: Path | None, overrides: Sequence[str], home: Path | None) -> ResolvedConfig:
+    if config is not None:
+        return resolve(config, overrides)
+    if home is not None:
+        given = RunReader(home).config().config
+        return resolve_values(given.model_dump(), source=home.name, overrides=overrides)
+    if not overrides:
+        raise ConfigError(
+            f"nothing says what to evaluate {checkpoint!r} on: name a run.toml with --config, or a run with --run"
+        )
+    return resolve(None, overrides)
 
 
 def _run_of(checkpoint: Path) -> Path | None:

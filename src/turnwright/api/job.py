@@ -1,0 +1,138 @@
+"""Job: a training run in a process of its own, followed through its run directory."""
+
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, Literal, Self
+
+from turnwright.api.process import failure, start_command
+from turnwright.core.errors import TurnwrightError
+from turnwright.rundir.catalog import find_run, summarise
+from turnwright.rundir.layout import RunLayout
+from turnwright.rundir.reader import RunReader
+from turnwright.tracking.console import ConsoleSink
+
+JobStatus = Literal["InProgress", "Completed", "Failed", "Stopped"]
+STATUS_OF: dict[str, JobStatus] = {
+    "finished": "Completed",
+    "failed": "Failed",
+    "stopped": "Stopped",
+    "interrupted": "Stopped",
+}
+"""Phases of a run that has ended; every other one is in progress."""
+
+
+class Job:
+    """One training run. It goes on when this process ends; ``Job.get(name)`` finds it again."""
+
+    def __init__(
+        self, path: Path, *, process: "subprocess.Popen[bytes] | None" = None, output: IO[bytes] | None = None
+    ) -> None:
+        """Follow a run directory; ``MultiTurnRLTrainer.train`` and ``Job.get`` make jobs."""
+        self.output_path = path
+        """The run directory."""
+        self._process = process
+        self._output = output
+        self._exit_code: int | None = None
+        self.job_status: JobStatus = "InProgress"
+        """As of the last ``refresh``."""
+        self.failure_reason = ""
+        """For a job that failed: why."""
+        self.refresh()
+
+    @classmethod
+    def get(cls, job_name: str, output_path: str | Path = "runs") -> Self:
+        """Return the job of a run that exists; raises RunDirectoryError when there is none."""
+        return cls(find_run(job_name, Path(output_path)))
+
+    @classmethod
+    def start(cls, path: Path, arguments: list[str]) -> Self:
+        """Start ``turnwright train`` for the run directory ``path``."""
+        # A file without a name, for a process that may outlive this one; read only if it fails.
+        output = tempfile.TemporaryFile()  # noqa: SIM115 - the job keeps it open
+        return cls(path, process=start_command(["train", *arguments], output), output=output)
+
+    @property
+    def job_name(self) -> str:
+        """Name of the run."""
+        return self.output_path.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest saved policy.
+
+        Raises:
+            TurnwrightError: None was saved yet.
+        """
+        saved = RunReader(self.output_path).checkpoints()
+        if not saved:
+            raise TurnwrightError(f"job {self.job_name!r} has saved no policy yet: it is {self.job_status}")
+        return saved[-1].path
+
+    @property
+    def base_model(self) -> str:
+        """The policy it started from."""
+        return RunReader(self.output_path).config().config.model.path
+
+    def refresh(self) -> Self:
+        """Look at the run directory again."""
+        if self._process is not None:
+            self._exit_code = self._process.poll()
+        if not RunLayout(self.output_path).manifest.is_file():
+            if self._exit_code is not None:
+                self.job_status, self.failure_reason = "Failed", str(self._failure())
+            return self
+        state = summarise(self.output_path).state
+        self.job_status = STATUS_OF.get(state, "InProgress")
+        status = RunReader(self.output_path).status()
+        self.failure_reason = status.message if status and self.job_status == "Failed" else ""
+        return self
+
+    def wait(self, poll: float = 1.0, *, show: bool = True) -> Self:
+        """Wait until the job has ended, showing each step; Ctrl-C ends the waiting, not the job.
+
+        Raises:
+            ConfigError: The run refused its configuration.
+            TurnwrightError: The run failed.
+        """
+        sink: ConsoleSink | None = None
+        shown = -1.0
+        while True:
+            self.refresh()
+            for record in self.get_training_metrics() if show else ():
+                if record["step"] > shown:
+                    sink = sink or ConsoleSink(num_steps=self._num_steps(), title=self.job_name)
+                    shown = record["step"]
+                    sink.metrics(int(shown), record)
+            if self.job_status != "InProgress":
+                break
+            time.sleep(poll)
+        if sink is not None:
+            sink.close()
+        if self._process is not None:
+            self._exit_code = self._process.wait()
+        if self.job_status == "Failed":
+            raise self._failure()
+        return self
+
+    def stop(self) -> None:
+        """Ask the run to stop after what it is doing; what was finished stays on disk, to be resumed."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def get_training_metrics(self) -> list[dict[str, Any]]:
+        """Return one object per step, with the names of metrics.jsonl."""
+        if not RunLayout(self.output_path).manifest.is_file():
+            return []
+        return list(RunReader(self.output_path).metrics())
+
+    def _num_steps(self) -> int:
+        return RunReader(self.output_path).config().config.schedule.max_steps
+
+    def _failure(self) -> TurnwrightError:
+        if self._output is None:
+            return TurnwrightError(f"job {self.job_name!r} failed: {self.failure_reason}")
+        self._output.seek(0)
+        return failure("train", self._exit_code or 1, self._output.read().decode(errors="replace"))
