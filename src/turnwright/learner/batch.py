@@ -4,6 +4,7 @@ A group without signal (all rewards equal) changes nothing and is not computed; 
 still count in the normaliser, so that a batch of few live groups makes a small step instead of a loud one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +13,7 @@ import torch
 
 from turnwright.algorithms.advantages import group_based, has_signal
 from turnwright.algorithms.reduce import Aggregation, token_weight
+from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.core.trajectory import Row
 
@@ -55,7 +57,11 @@ class Batch:
 
 
 def build_batch(groups: Sequence[TrainableGroup], settings: BatchSettings) -> Batch:
-    """Compute advantages and weights; whole groups are dealt to the updates in turn."""
+    """Compute advantages and weights; whole groups are dealt to the updates in turn.
+
+    Raises TrainingError when a reward is not a finite number.
+    """
+    _require_finite(groups)
     dealt = [list(groups[start :: settings.updates_per_step]) for start in range(settings.updates_per_step)]
     updates: list[tuple[WeightedRow, ...]] = []
     advantages: list[float] = []
@@ -91,6 +97,16 @@ def build_batch(groups: Sequence[TrainableGroup], settings: BatchSettings) -> Ba
         num_small_groups=small,
         num_attempts=sum(len(group.attempts) for group in groups),
     )
+
+
+def _require_finite(groups: Sequence[TrainableGroup]) -> None:
+    for group in groups:
+        for attempt in group.attempts:
+            if not math.isfinite(attempt.reward):
+                raise TrainingError(
+                    f"the reward of episode {str(attempt.key)!r} is {attempt.reward}, expected a finite number: "
+                    "no weight was changed; mend Environment.reward"
+                )
 
 
 def _considered(attempts: Sequence[TrainableAttempt], settings: BatchSettings) -> list[tuple[TrainableAttempt, float]]:

@@ -6,6 +6,7 @@ and the step raises before it changes a weight.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -61,7 +62,8 @@ def take_step(
 
     Raises:
         SamplerMismatchError: Engine and learner disagree on the first update; the weights are unchanged.
-        TrainingError: A gradient is not finite; the weights are those of the last finite update.
+        TrainingError: A reward is not finite, the weights are unchanged; or a gradient is not, the weights are those
+            of the last finite update.
     """
     batch = build_batch(groups, settings.batch)
     metrics = _batch_metrics(batch)
@@ -123,6 +125,8 @@ def _accumulate(policy: Policy, weighted: Sequence[WeightedRow], settings: StepS
 def _require_same_policy(report: _Tokens, settings: StepSettings, optimizer: Optimizer) -> None:
     gap, kl = report.gap.mean().item(), report.kl.mean().item()
     excess = max(gap / settings.sampler_gap_warn, kl / settings.sampler_kl_warn)
+    if not math.isfinite(gap + kl):
+        excess = math.inf
     if excess <= 1:
         return
     message = (

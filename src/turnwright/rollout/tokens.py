@@ -145,7 +145,7 @@ def _row(trajectory: Trajectory, chain: Sequence[SampledTurn], trained_before: s
         start = len(turn.prompt_token_ids)
         span, count = slice(start, start + len(turn.sampled_token_ids)), len(turn.sampled_token_ids)
         trained[span] = [True] * count
-        logprobs[span] = turn.logprobs
+        logprobs[span] = _full_logprobs(turn)
         turn_index[span] = [turn.index] * count
         policy_versions[span] = turn.policy_versions
         temperature[span] = [turn.temperature] * count
@@ -158,6 +158,17 @@ def _row(trajectory: Trajectory, chain: Sequence[SampledTurn], trained_before: s
         policy_versions=tuple(policy_versions),
         temperature=tuple(temperature),
     )
+
+
+def _full_logprobs(turn: SampledTurn) -> tuple[float, ...]:
+    """Return log q over the whole vocabulary, which is what a learner without the top-p set can compare log p with.
+
+    With top_p < 1 the engine renormalises over the kept set. Adding the set's recorded log-mass to log q is as good
+    as renormalising log p by it: (log p - mass) - log q = log p - (log q + mass).
+    """
+    if not turn.kept_logmass:
+        return turn.logprobs
+    return tuple(logprob + kept for logprob, kept in zip(turn.logprobs, turn.kept_logmass, strict=True))
 
 
 def _at(trajectory: Trajectory, turn: SampledTurn | None = None) -> str:
