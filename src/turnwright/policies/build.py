@@ -18,15 +18,14 @@ from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
 
-import torch
-from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 
 from turnwright.core.trajectory import Demonstration
 from turnwright.environments.procedures import GeneratedProcedures, demonstration_texts
 from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.warmstart import supervise
-from turnwright.models.load import load_policy, resolve_model_path
+from turnwright.models.load import load_policy, require_determinism, resolve_model_path
 from turnwright.policies.tokenizer import PAD, TURN_END, build_tokenizer
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.demonstrations import demonstrate
@@ -81,8 +80,8 @@ def architecture(tokenizer: PreTrainedTokenizerFast) -> Qwen3Config:
 def build(folder: Path) -> None:
     """Build the policy and save it in ``folder``."""
     started = time.perf_counter()
-    torch.manual_seed(0)
-    torch.use_deterministic_algorithms(True)
+    set_seed(0)
+    require_determinism()
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer(demonstration_texts(GeneratedProcedures(seed=7, size=3000), 3000), VOCABULARY)
     tokenizer.save_pretrained(folder)
