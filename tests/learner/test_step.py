@@ -180,9 +180,7 @@ def test_a_reward_that_is_not_finite_stops_before_any_weight_changes(reward: flo
     settings = replace(SETTINGS, batch=BatchSettings(updates_per_step=2))
     groups = on_policy_groups(policy, rewards=((1, 0), (reward, 0)))
     with pytest.raises(TrainingError, match="episode 'task-1#0'"):
-        take_step(
-            policy, optimizer_of(policy), on_policy_groups(policy, rewards=((1, 0), (reward, 0))), settings, step=1
-        )
+        take_step(policy, optimizer_of(policy), groups, settings, step=1)
     assert unchanged(policy, before)
 
 

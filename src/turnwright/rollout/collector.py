@@ -63,32 +63,34 @@ async def collect_attempts(
     results: list[Attempt | None] = [None] * len(wanted)
     pending = iter(range(len(wanted)))
     num_workers = min(settings.max_concurrency, len(wanted))
-    with ThreadPoolExecutor(max_workers=max(1, num_workers), thread_name_prefix="tool") as executor:
+    executor = ThreadPoolExecutor(max_workers=max(1, num_workers), thread_name_prefix="tool")
 
-        async def work(index: int | None) -> None:
-            while index is not None:
-                attempt = await _make_attempt(prototype, renderer, engine, wanted[index], settings, executor)
-                on_attempt(attempt)
-                results[index] = attempt
-                following = next(pending, None)
-                if following is not None:
-                    engine.open_episode(wanted[following].key)
-                engine.close_episode(wanted[index].key)
-                index = following
+    async def work(index: int | None) -> None:
+        while index is not None:
+            attempt = await _make_attempt(prototype, renderer, engine, wanted[index], settings, executor)
+            on_attempt(attempt)
+            results[index] = attempt
+            following = next(pending, None)
+            if following is not None:
+                engine.open_episode(wanted[following].key)
+            engine.close_episode(wanted[index].key)
+            index = following
 
-        starts = [next(pending) for _ in range(num_workers)]
-        for index in starts:
-            engine.open_episode(wanted[index].key)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for index in starts:
-                    group.create_task(work(index))
-        except BaseExceptionGroup as raised:
-            # One cause is enough to act on; the others are its echoes in workers that were cancelled with it.
-            raise raised.exceptions[0] from raised
-        finally:
-            for entry in wanted:
-                engine.close_episode(entry.key)
+    starts = [next(pending) for _ in range(num_workers)]
+    for index in starts:
+        engine.open_episode(wanted[index].key)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for index in starts:
+                group.create_task(work(index))
+    except BaseExceptionGroup as raised:
+        # One cause is enough to act on; the others are its echoes in workers that were cancelled with it.
+        raise raised.exceptions[0] from raised
+    finally:
+        for entry in wanted:
+            engine.close_episode(entry.key)
+        # Without waiting: a tool that never returns has failed its own attempt and must not hold up the others.
+        executor.shutdown(wait=False, cancel_futures=True)
     return [attempt for attempt in results if attempt is not None]
 
 

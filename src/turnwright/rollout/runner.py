@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from turnwright.agents.builtin import Conversation, LoopLimits, run_tool_loop
 from turnwright.core.episode import Episode, EpisodeKey
-from turnwright.core.errors import EngineStoppedError
+from turnwright.core.errors import AlignmentError, EngineStoppedError
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
 from turnwright.core.protocols import ChatPolicy
 from turnwright.core.seeding import derive_key
@@ -38,6 +38,8 @@ async def run_episode(
 ) -> Episode:
     """Run one attempt and return it graded; what breaks becomes a ``Failed`` outcome, never an exception.
 
+    Only an AlignmentError passes: it is our own bug and no fact about the attempt.
+
     Args:
         prototype: The run's environment; the episode works on its own copy.
         task: What to do.
@@ -51,10 +53,11 @@ async def run_episode(
     environment = prototype.for_episode()
     conversation = Conversation(turns=[])
     episode = Episode(key=key, task=task, opening=())
+    limit = asyncio.timeout(limits.timeout_seconds)
     try:
         environment.open(task, derive_key(seed, "environment", task.id))
         episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
-        async with asyncio.timeout(limits.timeout_seconds):
+        async with limit:
             await run_tool_loop(environment, policy, conversation, limits.loop, executor)
         episode = replace(episode, turns=tuple(conversation.turns))
         return replace(episode, outcome=_grade(environment, episode, conversation))
@@ -62,11 +65,14 @@ async def run_episode(
         failure = Failed(cause=crash.cause, detail=str(crash))
     except EngineStoppedError as error:
         failure = Failed(cause="engine_error", detail=str(error))
-    except TimeoutError:
-        failure = Failed(cause="timeout", detail=f"no end within {limits.timeout_seconds} s")
+    except AlignmentError:
+        raise
     except Exception as error:  # the boundary that attributes what a user's environment raises
-        failure = Failed(cause="environment_error", detail=f"{type(error).__name__}: {error}")
-        log.warning("episode %s: environment raised", key, exc_info=True)
+        if isinstance(error, TimeoutError) and limit.expired():
+            failure = Failed(cause="timeout", detail=f"no end within {limits.timeout_seconds} s")
+        else:
+            failure = Failed(cause="environment_error", detail=f"{type(error).__name__}: {error}")
+            log.warning("episode %s: environment raised", key, exc_info=True)
     finally:
         _close(environment, key)
     return replace(episode, turns=tuple(conversation.turns), outcome=failure)
