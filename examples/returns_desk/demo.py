@@ -116,7 +116,7 @@ def tell(folder: Path, seed: int, settings: Sequence[str]) -> Summary:
 
     chapter("6/6  What changed?", started)
     comparison = api.compare(run / "evaluations" / "base", run / "evaluations" / "tuned")
-    report = api.report(run)
+    report = api.report(run, out=folder / "report.html")
     show_examples([*read_episodes(run / "evaluations" / "tuned")])
     summary = summarise(
         comparison, seed=seed, seconds=time.perf_counter() - started, step=after.step or 0, report=report

@@ -14,7 +14,7 @@ from transformers.utils import logging as transformers_logging
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import ResolvedConfig, RunConfig
 from turnwright.controller import Components, Controller
-from turnwright.core.errors import ConfigError, RunDirectoryError
+from turnwright.core.errors import ConfigError, EnvironmentLoadError, RunDirectoryError
 from turnwright.core.group import Attempt
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
@@ -100,12 +100,7 @@ def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunCo
     """Raise ConfigError when the longest prompt and a full set of replies cannot fit the sequence limit."""
     longest, where = 0, ""
     for task in tasks:
-        environment = player.prototype.for_episode()
-        environment.open(task, 0)
-        try:
-            length = len(player.renderer.prompt_ids(environment.opening(), environment.tool_specs()))
-        finally:
-            environment.close()
+        length = len(_opening_ids(player, task))
         if length > longest:
             longest, where = length, task.id
     limit, turns = player.engine.max_sequence_length, player.limits.loop.max_turns
@@ -116,6 +111,20 @@ def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunCo
             f"{where!r}, max_turns x sampling_max_tokens, tool outputs not counted), more than the sequence limit of "
             f"{limit}: lower sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
         )
+
+
+def _opening_ids(player: Player, task: Task) -> tuple[int, ...]:
+    environment = player.prototype.for_episode()
+    try:
+        environment.open(task, 0)
+        opening, tools = environment.opening(), environment.tool_specs()
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        raise EnvironmentLoadError(
+            f"{type(environment).__name__} cannot open task {task.id!r}: {error!r}; 'turnwright check' plays it alone"
+        ) from error
+    finally:
+        environment.close()
+    return player.renderer.prompt_ids(opening, tools)
 
 
 def build_components(config: RunConfig, *, model: str | None = None) -> Components:
