@@ -92,9 +92,16 @@ def as_override(key: str, value: Any) -> str:
     >>> as_override("model.path", "my policy"), as_override("schedule.max_epochs", None)
     ('model.path="my policy"', 'schedule.max_epochs=none')
     """
-    if value is None:
-        return f"{key}=none"
-    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+    return f"{key}=none" if value is None else f"{key}={_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    """Return a TOML literal; TOML and JSON agree but for tables."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(name)} = {_toml(inner)}" for name, inner in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _key(name: str) -> str:

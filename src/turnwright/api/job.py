@@ -2,10 +2,9 @@
 
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from turnwright.api.process import failure, start_command
 from turnwright.core.errors import TurnwrightError
@@ -27,14 +26,11 @@ STATUS_OF: dict[str, JobStatus] = {
 class Job:
     """One training run. It goes on when this process ends; ``Job.get(name)`` finds it again."""
 
-    def __init__(
-        self, path: Path, *, process: "subprocess.Popen[bytes] | None" = None, output: IO[bytes] | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, process: "subprocess.Popen[bytes] | None" = None) -> None:
         """Follow a run directory; ``MultiTurnRLTrainer.train`` and ``Job.get`` make jobs."""
         self.output_path = path
         """The run directory."""
         self._process = process
-        self._output = output
         self._exit_code: int | None = None
         self.job_status: JobStatus = "InProgress"
         """As of the last ``refresh``."""
@@ -50,9 +46,10 @@ class Job:
     @classmethod
     def start(cls, path: Path, arguments: list[str]) -> Self:
         """Start ``turnwright train`` for the run directory ``path``."""
-        # A file without a name, for a process that may outlive this one; read only if it fails.
-        output = tempfile.TemporaryFile()  # noqa: SIM115 - the job keeps it open
-        return cls(path, process=start_command(["train", *arguments], output), output=output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _console_file(path).open("wb") as output:
+            process = start_command(["train", *arguments], output)
+        return cls(path, process=process)
 
     @property
     def job_name(self) -> str:
@@ -132,7 +129,12 @@ class Job:
         return RunReader(self.output_path).config().config.schedule.max_steps
 
     def _failure(self) -> TurnwrightError:
-        if self._output is None:
+        file = _console_file(self.output_path)
+        if self._process is None or not file.is_file():
             return TurnwrightError(f"job {self.job_name!r} failed: {self.failure_reason}")
-        self._output.seek(0)
-        return failure("train", self._exit_code or 1, self._output.read().decode(errors="replace"))
+        return failure("train", self._exit_code or 1, file.read_text(encoding="utf-8", errors="replace"))
+
+
+def _console_file(run: Path) -> Path:
+    """Return where a job's process prints; beside the run directory, which it makes only when its input is good."""
+    return run.with_name(f"{run.name}.log")
