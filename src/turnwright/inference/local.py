@@ -37,8 +37,6 @@ EXTENSION_TOKENS = 4096
 """Padded ids fed in one extending pass: bounds memory, and the time a decode step can be kept waiting."""
 EXTENSION_SHARE = 0.25
 """Extend when this share of the requests waits for it: an extra pass for one row would hold up all the others."""
-DENSE_SHARE = 0.35
-"""Decode over slots in place when this share of them is in use; otherwise gather the rows."""
 STEPS_PER_HOP = 16
 """Decode steps at most before new requests are looked at."""
 
@@ -394,11 +392,12 @@ class LocalEngine:
         self.counters.prefill_tokens += len(prefix_ids)
 
     def _extend(self, rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> None:
-        """Feed all pending ids but the last of each row; equal prompts of a group are fed once and copied."""
-        followers = _share_prompts(rows, everyone)
-        leaders = [s for s in rows if s not in followers]
+        """Feed all pending ids but the last of each row; equal histories of a group are fed once and copied."""
+        followers = _share_histories(rows, everyone)
+        # Longest first, so that little of a pass is padding.
+        leaders = sorted((s for s in rows if s not in followers), key=lambda s: -len(_active(s).pending))
         while leaders:
-            longest = min(max(len(_active(s).pending) - 1 for s in leaders), EXTENSION_TOKENS)
+            longest = min(len(_active(leaders[0]).pending) - 1, EXTENSION_TOKENS)
             batch = leaders[: max(1, EXTENSION_TOKENS // longest)]
             chunks = [_active(s).pending[:-1][:longest] for s in batch]
             self._forward(batch, chunks)
@@ -409,17 +408,17 @@ class LocalEngine:
             self.counters.extend_passes += 1
             leaders = [s for s in leaders if len(_active(s).pending) > 1]
         for follower, leader in followers.items():
-            self._copy_prompt(leader, follower)
+            self._copy_history(leader, follower)
 
-    def _copy_prompt(self, leader: _Sequence, follower: _Sequence) -> None:
-        active = _active(follower)
-        count = len(active.pending) - 1
+    def _copy_history(self, leader: _Sequence, follower: _Sequence) -> None:
+        pending = _active(follower).pending
         assert leader.slot is not None
         assert follower.slot is not None
-        self._cache.copy(leader.slot, [follower.slot], count)
-        follower.resident = active.pending[:count]
-        active.pending = active.pending[count:]
-        self.counters.shared_tokens += count
+        start = len(follower.resident)
+        follower.resident.extend(pending[:-1])
+        self._cache.copy(leader.slot, follower.slot, start, len(follower.resident))
+        self.counters.shared_tokens += len(pending) - 1
+        del pending[:-1]
 
     def _decode(self, rows: list[_Sequence]) -> list[_Sequence]:
         """Feed one id per row and sample the next; return the rows whose reply ended."""
@@ -455,38 +454,26 @@ class LocalEngine:
 
     def _forward(self, rows: list[_Sequence], chunks: Sequence[list[int]], *, sample: bool = False) -> torch.Tensor:
         """Run one pass over the rows' chunks; return logits [B, V] after each row's last id when sampling."""
-        slots = [s.slot if s.slot is not None else -1 for s in rows]
-        dense = sample and len(rows) >= DENSE_SHARE * (slots[-1] + 1)
-        num_rows = slots[-1] + 1 if dense else len(rows)
-        place = slots if dense else list(range(len(rows)))
         width = max(map(len, chunks))
-        token_ids = torch.zeros(num_rows, width, dtype=torch.long)
-        lengths, counts, starts = [0] * num_rows, [0] * num_rows, [0] * num_rows
         behind: dict[tuple[int, ...], list[int]] = {}
-        for row, sequence, chunk in zip(place, rows, chunks, strict=True):
-            token_ids[row, : len(chunk)] = torch.tensor(chunk)
-            lengths[row], counts[row] = len(sequence.resident), len(chunk)
-            starts[row] = len(sequence.prefix_ids) + len(sequence.resident)
+        for row, sequence in enumerate(rows):
             if sequence.prefix_ids:
                 behind.setdefault(sequence.prefix_ids, []).append(row)
-        if len(behind) == 1 and len(rows) == sum(map(len, behind.values())):
-            # Rows that fill a gap between used slots may sit behind the same prefix: nobody reads their result.
-            behind = {ids: list(range(num_rows)) for ids in behind}
+        lengths = torch.tensor([len(s.resident) for s in rows])
+        prefix_lengths = torch.tensor([len(s.prefix_ids) for s in rows])
+        positions = (prefix_lengths + lengths)[:, None] + torch.arange(width)
         device = self.policy.device
         view = SlotView(
             cache=self._cache,
-            slots=torch.arange(num_rows, device=device) if dense else torch.tensor(slots, device=device),
-            lengths=torch.tensor(lengths, device=device),
-            num_new=torch.tensor(counts, device=device),
+            slots=torch.tensor([_slot_of(s) for s in rows], device=device),
+            lengths=lengths.to(device),
+            num_new=torch.tensor([len(chunk) for chunk in chunks], device=device),
             prefixes=[(self._prefixes[ids], torch.tensor(m, device=device)) for ids, m in behind.items()],
             num_tokens=width,
-            contiguous=dense,
         )
-        positions = torch.tensor(starts, device=device)[:, None] + torch.arange(width, device=device)
-        states = self.policy.hidden_states(token_ids.to(device), positions, view)
-        if not sample:
-            return states
-        return self.policy.logits(states[place, 0])
+        token_ids = torch.tensor([chunk + [0] * (width - len(chunk)) for chunk in chunks], device=device)
+        states = self.policy.hidden_states(token_ids, positions.to(device), view)
+        return self.policy.logits(states[:, 0]) if sample else states
 
 
 class _Pause:
@@ -513,25 +500,26 @@ def _active(sequence: _Sequence) -> _Active:
     return sequence.active
 
 
-def _share_prompts(rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> dict[_Sequence, _Sequence]:
-    """Map each sequence at its very start to one of its group that holds, or is about to hold, the same ids."""
+def _share_histories(rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> dict[_Sequence, _Sequence]:
+    """Map each sequence to one of its group that holds, or is about to hold, all it is to be fed.
+
+    Attempts at one task share their prompt, and often the first calls and what the tools answered.
+    """
     followers: dict[_Sequence, _Sequence] = {}
-    holders: dict[tuple[str, tuple[int, ...]], list[_Sequence]] = {}
+    holders: dict[tuple[str, tuple[int, ...]], list[tuple[_Sequence, list[int]]]] = {}
+    waiting = set(rows)
     for sequence in everyone:
-        if sequence.slot is not None and sequence.resident:
-            holders.setdefault((sequence.key.task_id, sequence.prefix_ids), []).append(sequence)
+        if sequence.slot is not None and sequence.resident and sequence not in waiting:
+            group = holders.setdefault((sequence.key.task_id, sequence.prefix_ids), [])
+            group.append((sequence, sequence.resident))
     for sequence in rows:
-        if sequence.resident:
-            continue
-        wanted = _active(sequence).pending[:-1]
+        history = sequence.resident + _active(sequence).pending[:-1]
         group = holders.setdefault((sequence.key.task_id, sequence.prefix_ids), [])
-        for holder in group:
-            held = holder.resident or _active(holder).pending[:-1]
-            if held[: len(wanted)] == wanted:
-                followers[sequence] = holder
-                break
+        leader = next((holder for holder, held in group if held[: len(history)] == history), None)
+        if leader is None:
+            group.append((sequence, history))
         else:
-            group.append(sequence)
+            followers[sequence] = leader
     return followers
 
 

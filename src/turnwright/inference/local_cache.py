@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from turnwright.models.attention import PrefixView
 from turnwright.models.load import Policy
@@ -38,12 +39,11 @@ class SlotCache:
         ]
         return cls(keys=zeros[::2], values=zeros[1::2], num_positions=num_positions)
 
-    def copy(self, source: int, targets: Sequence[int], num_tokens: int) -> None:
-        """Copy the first tokens of one slot to others: the members of a group share their prompt."""
-        index = torch.tensor(targets)
+    def copy(self, source: int, target: int, start: int, stop: int) -> None:
+        """Copy positions of one slot to another: attempts with the same history share what it costs to feed."""
         for tensors in (self.keys, self.values):
             for layer in tensors:
-                layer[index, :, :num_tokens] = layer[source, :, :num_tokens]
+                layer[target, :, start:stop] = layer[source, :, start:stop]
 
 
 def key_value_shape(policy: Policy) -> tuple[int, int]:
@@ -74,11 +74,12 @@ class SlotView:
     prefixes: Sequence[tuple[PrefixView, Tensor]]
     """Each prefix in use with the rows [b] behind it; rows in no entry have no prefix."""
     num_tokens: int
-    contiguous: bool = False
-    """The slots are 0..B-1: attention reads them in place instead of gathering them."""
     write_positions: Tensor = field(init=False)
     mask: Tensor = field(init=False)
+    """[B, 1, S, T] in fp32: 0 where a token sees a slot position, -inf elsewhere."""
     num_visible: int = field(init=False)
+    gathered: tuple[Tensor, Tensor] = field(init=False)
+    """Keys and values [B, K, T, D] of the rows' slots in one layer; one room for all layers of the pass."""
 
     def __post_init__(self) -> None:
         """Compute what all layers share: where tokens are written and what they may see."""
@@ -87,41 +88,65 @@ class SlotView:
         self.write_positions = torch.where(offsets < self.num_new[:, None], own, self.cache.num_positions)
         self.num_visible = int((self.lengths + self.num_new).max())
         visible = torch.arange(self.num_visible, device=self.lengths.device)
-        mask = torch.zeros(len(self.slots), 1, 1, self.num_tokens, self.num_visible, device=self.lengths.device)
-        self.mask = mask.masked_fill_((visible > own[..., None])[:, None, None], float("-inf"))
+        mask = torch.zeros(len(self.slots), 1, self.num_tokens, self.num_visible, device=self.lengths.device)
+        self.mask = mask.masked_fill_((visible > own[..., None])[:, None], float("-inf"))
+        cached = self.cache.keys[0]
+        shape = (len(self.slots), cached.shape[1], self.num_visible, cached.shape[3])
+        self.gathered = (cached.new_empty(shape), cached.new_empty(shape))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
         """Write the pass's keys and values into the slots; return the mixed values [B, S, H, D]."""
-        num_rows, num_heads, num_tokens, width = query.shape
-        num_kv = key.shape[1]
-        keys, values = self.cache.keys[layer], self.cache.values[layer]
-        keys[self.slots[:, None], :, self.write_positions] = key.transpose(1, 2)
-        values[self.slots[:, None], :, self.write_positions] = value.transpose(1, 2)
-        rows = slice(0, num_rows) if self.contiguous else self.slots
-        keys, values = keys[rows, :, : self.num_visible], values[rows, :, : self.num_visible]
-        # [B, K, G * S, D]: the query heads that share a key-value head form one matrix.
-        stacked = (query * scaling).reshape(num_rows, num_kv, -1, width)
-        own = (stacked @ keys.transpose(2, 3)).view(num_rows, num_kv, -1, num_tokens, self.num_visible)
-        own = (own + self.mask.to(own.dtype)).view(num_rows, num_kv, -1, self.num_visible)
-        if not self.prefixes:
-            mixed = own.softmax(-1, dtype=torch.float32).to(values.dtype) @ values
-        elif len(self.prefixes) == 1 and len(self.prefixes[0][1]) == num_rows:
-            mixed = _attend_jointly(stacked, own, values, self.prefixes[0][0], layer)
-        else:
-            mixed = own.softmax(-1, dtype=torch.float32).to(values.dtype) @ values
-            for prefix, members in self.prefixes:
-                mixed[members] = _attend_jointly(stacked[members], own[members], values[members], prefix, layer)
-        return mixed.reshape(num_rows, num_heads, num_tokens, width).transpose(1, 2)
+        keys, values = self.gathered
+        # Small matrices far apart in memory are slow to multiply and fast to copy, so all slots are gathered first.
+        for cached, new, gathered in (
+            (self.cache.keys[layer], key, keys),
+            (self.cache.values[layer], value, values),
+        ):
+            cached[self.slots[:, None], :, self.write_positions] = new.transpose(1, 2)
+            torch.index_select(cached[:, :, : self.num_visible], 0, self.slots, out=gathered)
+        attend_behind = _attend_one if self.num_tokens == 1 else _attend_many
+        if len(self.prefixes) == 1 and len(self.prefixes[0][1]) == len(self.slots):
+            return attend_behind(query * scaling, keys, values, self.mask, self.prefixes[0][0], layer)
+        mixed = attend_behind(query * scaling, keys, values, self.mask, None, layer)
+        for prefix, members in self.prefixes:
+            mixed[members] = attend_behind(
+                query[members] * scaling, keys[members], values[members], self.mask[members], prefix, layer
+            )
+        return mixed
 
 
-def _attend_jointly(stacked: Tensor, own: Tensor, values: Tensor, prefix: PrefixView, layer: int) -> Tensor:
-    """Softmax over prefix and own scores together; the prefix's part is one matrix product for all rows."""
-    num_rows, num_kv, num_queries, width = stacked.shape
+def _attend_one(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, prefix: PrefixView | None, layer: int
+) -> Tensor:
+    """One token per row: one softmax over prefix and own scores, the prefix's part one matrix product for all rows."""
+    num_rows, num_heads, _, width = query.shape
+    num_kv = keys.shape[1]
+    # [B, K, G, D]: the query heads that share a key-value head form one matrix.
+    stacked = query.reshape(num_rows, num_kv, -1, width)
+    own = stacked @ keys.transpose(2, 3) + mask.to(keys.dtype)
+    if prefix is None:
+        mixed = own.softmax(-1, dtype=torch.float32).to(values.dtype) @ values
+        return mixed.reshape(num_rows, 1, num_heads, width)
     prefix_keys, prefix_values = prefix.keys[layer][0], prefix.values[layer][0]
-    flat = stacked.transpose(0, 1).reshape(num_kv, num_rows * num_queries, width)
-    shared = (flat @ prefix_keys.transpose(1, 2)).view(num_kv, num_rows, num_queries, -1).transpose(0, 1)
-    weights = torch.cat([shared, own], dim=-1).softmax(-1, dtype=torch.float32).to(values.dtype)
     num_shared = prefix_keys.shape[1]
-    flat = weights[..., :num_shared].transpose(0, 1).reshape(num_kv, num_rows * num_queries, num_shared)
-    mixed = (flat @ prefix_values).view(num_kv, num_rows, num_queries, width).transpose(0, 1)
-    return mixed + weights[..., num_shared:] @ values
+    flat = stacked.transpose(0, 1).reshape(num_kv, -1, width)
+    shared = (flat @ prefix_keys.transpose(1, 2)).view(num_kv, num_rows, -1, num_shared).transpose(0, 1)
+    weights = torch.cat([shared, own], dim=-1).softmax(-1, dtype=torch.float32).to(values.dtype)
+    flat = weights[..., :num_shared].transpose(0, 1).reshape(num_kv, -1, num_shared)
+    mixed = (flat @ prefix_values).view(num_kv, num_rows, -1, width).transpose(0, 1)
+    return (mixed + weights[..., num_shared:] @ values).reshape(num_rows, 1, num_heads, width)
+
+
+def _attend_many(
+    query: Tensor, keys: Tensor, values: Tensor, mask: Tensor, prefix: PrefixView | None, layer: int
+) -> Tensor:
+    """Several tokens per row: the fused kernel over copies of the prefix, which never holds the scores of a pass."""
+    if prefix is not None:
+        num_rows, num_shared = len(query), prefix.length
+        keys = torch.cat([prefix.keys[layer].expand(num_rows, -1, -1, -1), keys], dim=2)
+        values = torch.cat([prefix.values[layer].expand(num_rows, -1, -1, -1), values], dim=2)
+        mask = pad(mask, (num_shared, 0))
+    mixed = scaled_dot_product_attention(
+        query, keys, values, attn_mask=mask.to(query.dtype), scale=1.0, enable_gqa=query.shape[1] != keys.shape[1]
+    )
+    return mixed.transpose(1, 2)

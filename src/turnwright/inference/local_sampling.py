@@ -36,7 +36,6 @@ def uniforms(keys: Sequence[int], positions: Sequence[int]) -> np.ndarray:
 
 def draw_tokens(logits: Tensor, temperatures: Sequence[float], top_ps: Sequence[float], random: np.ndarray) -> Draw:
     """Draw one token per row from fp32 logits [B, V]; temperature 0 takes the most likely one."""
-    greedy = torch.tensor([temperature == 0.0 for temperature in temperatures])
     scale = torch.tensor([temperature or 1.0 for temperature in temperatures], device=logits.device)
     logprobs = (logits / scale[:, None]).log_softmax(-1)
     kept = torch.zeros(len(temperatures))
@@ -46,7 +45,9 @@ def draw_tokens(logits: Tensor, temperatures: Sequence[float], top_ps: Sequence[
     threshold = torch.from_numpy(random).to(logits.device)[:, None] * cumulative[:, -1:]
     # Counting entries at or below the threshold never lands on a token of probability 0.
     chosen = (cumulative <= threshold).sum(-1).clamp(max=logits.shape[-1] - 1)
-    chosen = torch.where(greedy.to(logits.device), logits.argmax(-1), chosen)
+    if 0.0 in temperatures:
+        greedy = torch.tensor([temperature == 0.0 for temperature in temperatures], device=logits.device)
+        chosen = torch.where(greedy, logits.argmax(-1), chosen)
     picked = logprobs.gather(1, chosen[:, None])[:, 0]
     return Draw(token_ids=chosen.tolist(), logprobs=picked.tolist(), kept_logmass=kept.tolist())
 
