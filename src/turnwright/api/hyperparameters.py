@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,15 @@ class Hyperparameters:
 
     _recipe: Path | None
     _overrides: tuple[str, ...]
+    _start: ResolvedConfig
     _given: dict[str, Any]
 
     def __init__(self, recipe: Path | None, overrides: Sequence[str]) -> None:
         """Start from a run.toml and overrides; raises ConfigError when they are wrong."""
         object.__setattr__(self, "_recipe", recipe)
         object.__setattr__(self, "_overrides", tuple(overrides))
+        object.__setattr__(self, "_start", resolve(recipe, overrides))
         object.__setattr__(self, "_given", {})
-        self.resolve()
 
     @property
     def settings(self) -> tuple[str, ...]:
@@ -52,12 +54,13 @@ class Hyperparameters:
 
     def get_info(self, name: str) -> Setting:
         """Return value, source, default, type with range, and meaning of one hyperparameter."""
-        return self.resolve().get_info(_key(name))
+        key = _key(name)
+        info = self._start.get_info(key)
+        return replace(info, value=self._given[key], source="attribute") if key in self._given else info
 
     def to_dict(self) -> dict[str, Any]:
         """Return the value of every hyperparameter by name."""
-        values = {setting.key: setting.value for setting in self.resolve().settings()}
-        return {name: values[key] for name, key in KEYS.items()}
+        return {name: self.get_info(name).value for name in KEYS}
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of a hyperparameter."""
@@ -73,7 +76,7 @@ class Hyperparameters:
             ConfigError: The value has the wrong type or lies outside its range.
         """
         key = _key(name)
-        model: type[BaseModel] = type(getattr(self.resolve().config, key.partition(".")[0]))
+        model: type[BaseModel] = type(getattr(self._start.config, key.partition(".")[0]))
         try:
             model.model_validate({name: value})
         except ValidationError as error:
