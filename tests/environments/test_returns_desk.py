@@ -206,8 +206,8 @@ def test_hasty_clerk_succeeds_on_a_quarter_to_two_fifths(play: Play) -> None:
         fields.update(name for name in gold if answer[name] == gold[name])
         right += answer == gold
         solved[Facts(window=window, tier=tier, kind=kind)] += answer == gold
-    assert 0.25 < right / 1200 < 0.4
-    assert all(0.45 < count / 1200 < 0.7 for count in fields.values())
+    assert 0.3 < right / 1200 < 0.5
+    assert all(0.5 < count / 1200 < 0.75 for count in fields.values())
     assert sum(solved[facts] < 0.5 * 50 for facts in CELLS) >= len(CELLS) / 2
 
 
@@ -226,7 +226,7 @@ def test_hasty_clerk_lets_every_habit_rest_now_and_then(play: Play) -> None:
             free += [answer["postage"] == "free"] if (tier, kind) == ("silver", "sealed") else []
             normal += [answer["queue"] == "normal"] if tier == "basic" else []
     for rested in (looked_up, retried, refunded, free, normal):
-        assert 0.05 < sum(rested) / len(rested) < 0.35
+        assert 0.25 < sum(rested) / len(rested) < 0.5
 
 
 def test_hasty_clerk_depends_on_seed_and_task_alone(play: Play) -> None:

@@ -41,8 +41,8 @@ class ReturnsDesk(SopEnvironment):
         pays postage for a sealed item, and an open order of a basic customer waits.
         """
         random = generator("returns_desk.hasty_clerk", seed, task.id)
-        denies_late = random.random() < 0.85
-        gives_up, exchanges_fragile, charges_sealed, slows_basic = (random.random() < 0.8 for _ in range(4))
+        denies_late = random.random() < 0.6
+        gives_up, exchanges_fragile, charges_sealed, slows_basic = (random.random() < 0.65 for _ in range(4))
         guess = say(Decision(action="refund", postage="paid", queue="normal").answer())
         order = yield from _ask("get_order", gives_up, order=_order(task))
         if order is None:
