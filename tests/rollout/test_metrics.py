@@ -1,0 +1,86 @@
+import pytest
+
+from turnwright.core.episode import Episode, EpisodeKey, ToolOutcome, Turn
+from turnwright.core.group import Attempt, Group
+from turnwright.core.message import Message
+from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
+from turnwright.core.task import Task
+from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
+from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of
+
+TASK = Task(id="t", prompt="p")
+
+
+def attempt(number: int, outcome: Outcome, *, logprobs: tuple[float, ...] = (), tools: tuple = (), turns: int = 1):
+    key = EpisodeKey(task_id="t", attempt=number)
+    sampled = SampledTurn(
+        index=0,
+        parent=None,
+        kind="root",
+        prompt_token_ids=(1, 2, 3),
+        sampled_token_ids=(4,) * len(logprobs),
+        logprobs=logprobs,
+        policy_versions=(0,) * len(logprobs),
+        temperature=1.0,
+        top_p=1.0,
+        prefix_hash=hash_ids((1, 2, 3)),
+    )
+    said = Turn(reply=Message(role="assistant"), tools=tools)
+    episode = Episode(key=key, task=TASK, opening=(), turns=(said,) * turns, outcome=outcome)
+    return Attempt(episode=episode, trajectory=Trajectory(key=key, turns=(sampled,)))
+
+
+ATTEMPTS = [
+    attempt(
+        0,
+        Rewarded(value=1.0, components={"fields": 1.0}),
+        logprobs=(-1.0, -3.0),
+        tools=(ToolOutcome(name="look"), ToolOutcome(name="look", error=True)),
+        turns=2,
+    ),
+    attempt(1, Truncated(value=0.0, cause="token_cap", components={"fields": 0.5}), logprobs=(-2.0,) * 4),
+    attempt(2, Failed(cause="tool_error"), logprobs=(-9.0,) * 50, turns=9),
+    attempt(3, Rewarded(value=0.5), logprobs=(-2.0,) * 3),
+]
+
+
+def test_a_failed_attempt_has_no_reward_and_counts_only_as_failed():
+    assert [reward_of(one) for one in ATTEMPTS] == [1.0, 0.0, None, 0.5]
+    metrics = attempt_metrics(ATTEMPTS, "rollout")
+    assert metrics["rollout/reward/mean"] == 0.5
+    assert metrics["rollout/reward/std"] == pytest.approx((1 / 6) ** 0.5)
+    assert (metrics["rollout/reward/min"], metrics["rollout/reward/max"]) == (0.0, 1.0)
+    assert metrics["rollout/reward/zero_frac"] == pytest.approx(1 / 3)
+    assert metrics["rollout/turns/mean"] == pytest.approx(4 / 3)
+    assert metrics["rollout/tokens/response_mean"] == pytest.approx(3.0)
+    assert metrics["rollout/tokens/prompt_mean"] == 3.0
+    assert metrics["rollout/logprob/mean"] == pytest.approx((-4 - 8 - 6) / 9)
+    assert metrics["rollout/outcome/rewarded_frac"] == metrics["rollout/completion_frac"] == 0.5
+    assert metrics["rollout/outcome/truncated_frac"] == metrics["rollout/outcome/failed_frac"] == 0.25
+    assert metrics["rollout/truncated/token_cap_frac"] == 0.25
+    assert metrics["rollout/truncated/max_turns_frac"] == 0.0
+    assert metrics["rollout/failure/tool_error"] == 1.0
+    assert metrics["rollout/tools/calls"] == pytest.approx(4 / 3)
+    assert metrics["rollout/tools/error_frac"] == 0.5
+    assert metrics["rollout/tools/malformed_frac"] == 0.0
+    assert metrics["rollout/component/fields"] == 0.75
+
+
+def test_nothing_but_failures_is_told_without_inventing_a_reward():
+    metrics = attempt_metrics([ATTEMPTS[2]], "val")
+    assert metrics["val/outcome/failed_frac"] == 1.0
+    assert not any(name.startswith("val/reward") for name in metrics)
+    assert attempt_metrics([], "val") == {}
+
+
+def test_groups_by_hand():
+    def group(*rewards: float) -> Group:
+        return Group(task=TASK, attempts=tuple(attempt(i, Rewarded(value=r)) for i, r in enumerate(rewards)))
+
+    lost = Group(task=TASK, attempts=(ATTEMPTS[2],))
+    metrics = group_metrics([group(1, 0), group(1, 1), lost], batch_size=4)
+    assert metrics["analysis/batch_completion_ratio"] == 0.5
+    assert metrics["analysis/reward_variance_across_groups"] == pytest.approx(0.0625)
+    assert metrics["analysis/mean_group_reward_spread"] == 0.5
+    assert metrics["rollout/reward/valid_mean"] == 0.5
+    assert group_metrics([lost], batch_size=4) == {"analysis/batch_completion_ratio": 0.0}
