@@ -24,10 +24,10 @@ def baseline(
     as_json: AsJson = False,
 ) -> None:
     """Measure the base policy: foothold, audit of the reward, advice on the group size. Exits 1 without a foothold."""
+    config = read_settings(settings).config
     # Imported here: it loads torch.
     from turnwright.launch.baseline import run_baseline, write_baseline
 
-    config = read_settings(settings).config
     measured = run_baseline(config, split=cast("Split", split), num_tasks=tasks)
     path = out or Path(config.run.output_dir) / "baseline.json"
     write_baseline(path, measured)

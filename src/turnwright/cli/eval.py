@@ -1,6 +1,5 @@
 """``turnwright eval``: what a checkpoint on disk is worth, by a scorer that is not the reward."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from turnwright.api.tables import describe_result
 from turnwright.cli.options import RUNS, ConfigFile, Overrides
 from turnwright.cli.output import AsJson
+from turnwright.launch.assignment import assign
 from turnwright.rundir import find_run
 
 
@@ -24,9 +24,6 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a checkpoint on held-out tasks, independent of training."""
-    # Imported here: they load torch.
-    from turnwright.launch.evaluation import assign, run_evaluation
-
     assignment = assign(
         checkpoint,
         config=config,
@@ -35,6 +32,9 @@ def evaluate(
         name=name,
         out=out,
     )
+    # Imported here: it loads torch.
+    from turnwright.launch.evaluation import run_evaluation
+
     # Standard output stays for the result.
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -44,7 +44,7 @@ def evaluate(
             assignment, on_attempt=lambda done, total: progress.update(bar, completed=done, total=total)
         )
     if as_json:
-        sys.stdout.write(evaluation.result.to_json())
+        print(evaluation.result.to_json(), end="")
     else:
         print(describe_result(evaluation.result))
         print(f"written to {assignment.folder}")

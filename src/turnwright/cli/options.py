@@ -21,7 +21,7 @@ def check_split(name: str | None) -> str | None:
 
 Settings = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[RUN.TOML] [KEY=VALUE]...", help="A run.toml, then overrides: algorithm.group_size=4."),
+    typer.Argument(metavar="RUN.TOML KEY=VALUE", help="A run.toml, then overrides: algorithm.group_size=4."),
 ]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="A run.toml.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting.")]

@@ -6,7 +6,7 @@ import pytest
 
 from turnwright.config import resolve
 from turnwright.core.errors import ConfigError
-from turnwright.launch.evaluation import assign
+from turnwright.launch.assignment import assign
 from turnwright.rundir import RunWriter, collect_manifest
 
 
