@@ -9,8 +9,14 @@ The verbs of the command line are functions of ``turnwright.api``::
     api.play("returns_desk", model="oracle")
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# Engine and learner each have a team of threads. By default the idle one spins for a while and takes the cores from the
+# working one, and a core that is shared with other programs slows every operation many times. OpenMP reads this once,
+# when torch is loaded, so it has to be said before anything here imports torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from turnwright.api import Job, MultiTurnRLEvaluator, MultiTurnRLTrainer
