@@ -174,7 +174,7 @@ class Controller:
             "timing_s/rollout": collected - started,
             "timing_s/training": trained - collected,
         }
-        if self._due(step, self.config.schedule.val_every):
+        if self.config.schedule.val_every and self._due(step, self.config.schedule.val_every):
             metrics |= await self._validate(step)
             metrics["timing_s/eval"] = time.perf_counter() - trained
         if self._due(step, self.config.schedule.save_every):

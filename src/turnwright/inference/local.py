@@ -18,7 +18,6 @@ import heapq
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import torch
 
@@ -27,6 +26,15 @@ from turnwright.core.errors import ConfigError, ContextOverflowError, EngineStop
 from turnwright.inference.base import Generation, GenerationRequest
 from turnwright.inference.local_cache import SlotCache, SlotView, bytes_per_token
 from turnwright.inference.local_sampling import draw_tokens, uniforms
+from turnwright.inference.local_sequences import (
+    ActiveRequest,
+    EngineCounters,
+    OpenSequence,
+    active_of,
+    common_length,
+    share_histories,
+    slot_of,
+)
 from turnwright.models.attention import PrefixView
 from turnwright.models.load import Policy
 
@@ -39,50 +47,6 @@ EXTENSION_SHARE = 0.25
 """Extend when this share of the requests waits for it: an extra pass for one row would hold up all the others."""
 STEPS_PER_HOP = 16
 """Decode steps at most before new requests are looked at."""
-
-
-@dataclass(slots=True, kw_only=True)
-class EngineCounters:
-    """What the engine has done since it started; tokens, passes and seconds."""
-
-    prefill_tokens: int = 0
-    sampled_tokens: int = 0
-    reprefilled_tokens: int = 0
-    shared_tokens: int = 0
-    """Tokens whose KV was copied or shared instead of computed."""
-    evictions: int = 0
-    decode_passes: int = 0
-    extend_passes: int = 0
-    busy_seconds: float = 0.0
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Active:
-    """A request in work."""
-
-    request: GenerationRequest
-    future: "asyncio.Future[Generation]"
-    pending: list[int] = field(default_factory=list)
-    """Ids to feed before the next one can be sampled."""
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    versions: list[int] = field(default_factory=list)
-    kept_logmass: list[float] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True, eq=False)
-class _Sequence:
-    """An open episode."""
-
-    key: EpisodeKey
-    slot: int | None = None
-    prefix_ids: tuple[int, ...] = ()
-    resident: list[int] = field(default_factory=list)
-    """Ids behind the prefix whose KV is in the slot."""
-    active: _Active | None = None
-    last_used: int = 0
-    lost_tokens: int = 0
-    """Ids that were resident before an eviction or a weight update."""
 
 
 class LocalEngine:
@@ -129,16 +93,16 @@ class LocalEngine:
         self._deterministic = deterministic
         self._num_threads = num_threads
         self._version = 0
-        self._open: dict[EpisodeKey, _Sequence] = {}
+        self._open: dict[EpisodeKey, OpenSequence] = {}
         self._prefixes: dict[tuple[int, ...], PrefixView] = {}
-        self._queue: list[_Sequence] = []
+        self._queue: list[OpenSequence] = []
         self._clock = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._num_pauses = 0
         self._advancing = False
-        self._closed: list[_Sequence] = []
+        self._closed: list[OpenSequence] = []
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=self._pin_threads)
         self._loop_task: asyncio.Task[None] | None = None
         self._stop_reason = ""
@@ -159,7 +123,7 @@ class LocalEngine:
         """Announce an episode; opening one twice is an error."""
         if key in self._open:
             raise ValueError(f"episode {key} is already open: close it before another attempt with the same key")
-        self._open[key] = _Sequence(key=key)
+        self._open[key] = OpenSequence(key=key)
 
     def close_episode(self, key: EpisodeKey) -> None:
         """Forget an episode and free its slot; a request in work ends with EngineStoppedError."""
@@ -170,7 +134,7 @@ class LocalEngine:
             sequence.active.future.set_exception(EngineStoppedError(f"episode {key} was closed"))
         self._let_go(sequence)
 
-    def _let_go(self, sequence: _Sequence) -> None:
+    def _let_go(self, sequence: OpenSequence) -> None:
         """Take a sequence that is open no more out of the engine."""
         if sequence in self._queue:
             self._queue.remove(sequence)
@@ -200,7 +164,7 @@ class LocalEngine:
             raise EngineStoppedError(f"the queue is full ({self._max_queue} requests): raise inference.max_queue")
         if self._loop_task is None:
             self._loop_task = asyncio.create_task(self._run(), name="engine-decode-loop")
-        active = _Active(request=request, future=asyncio.get_running_loop().create_future())
+        active = ActiveRequest(request=request, future=asyncio.get_running_loop().create_future())
         sequence.active = active
         self._queue.append(sequence)
         self._wake.set()
@@ -209,7 +173,7 @@ class LocalEngine:
         except asyncio.CancelledError:
             if sequence.active is active and self._open.get(request.key) is sequence:
                 # Nobody waits any more. The episode stays open, as a new sequence that has nothing in a slot.
-                self._open[request.key] = _Sequence(key=request.key)
+                self._open[request.key] = OpenSequence(key=request.key)
                 self._let_go(sequence)
             raise
 
@@ -257,7 +221,7 @@ class LocalEngine:
                     await self._wake.wait()
                     continue
                 self._idle.clear()
-                rows = sorted((s for s in self._open.values() if s.active and s.slot is not None), key=_slot_of)
+                rows = sorted((s for s in self._open.values() if s.active and s.slot is not None), key=slot_of)
                 everyone = tuple(self._open.values())
                 self._advancing = True
                 try:
@@ -281,20 +245,19 @@ class LocalEngine:
             return False
         return not self._deterministic or len(working) == len(self._open)
 
-    def _deliver(self, sequence: _Sequence) -> None:
+    def _deliver(self, sequence: OpenSequence) -> None:
         active = sequence.active
         if active is None:
             return
         sequence.active = None
         self._clock += 1
         sequence.last_used = self._clock
-        ended = active.token_ids[-1] in active.request.stop_token_ids or _ends_with(active)
         generation = Generation(
             token_ids=tuple(active.token_ids),
             logprobs=tuple(active.logprobs),
             policy_versions=tuple(active.versions),
             kept_logmass=tuple(active.kept_logmass) if active.request.top_p < 1.0 else (),
-            finish_reason="stop" if ended else "length",
+            finish_reason="stop" if active.stopped else "length",
         )
         if not active.future.done():
             active.future.set_result(generation)
@@ -318,7 +281,7 @@ class LocalEngine:
             if not all(sequence.active for sequence in self._open.values()):
                 return
             self._queue.sort(key=lambda s: (s.slot is None, s.key.task_id, s.key.attempt))
-        waiting: list[_Sequence] = []
+        waiting: list[OpenSequence] = []
         for sequence in self._queue:
             if sequence.active is None:
                 continue
@@ -328,7 +291,7 @@ class LocalEngine:
             self._plan(sequence, sequence.active)
         self._queue = waiting
 
-    def _take_slot(self, sequence: _Sequence) -> bool:
+    def _take_slot(self, sequence: OpenSequence) -> bool:
         if not self._free:
             idle = [s for s in self._open.values() if s.slot is not None and s.active is None]
             if not idle:
@@ -340,13 +303,13 @@ class LocalEngine:
         sequence.slot = heapq.heappop(self._free)
         return True
 
-    def _release(self, sequence: _Sequence) -> None:
+    def _release(self, sequence: OpenSequence) -> None:
         if sequence.slot is not None:
             heapq.heappush(self._free, sequence.slot)
         sequence.slot = None
         sequence.resident = []
 
-    def _plan(self, sequence: _Sequence, active: _Active) -> None:
+    def _plan(self, sequence: OpenSequence, active: ActiveRequest) -> None:
         """Decide which prompt ids are still to be fed, given what the slot holds."""
         prompt = active.request.prompt_token_ids
         shared = min(active.request.shared_prefix_length, len(prompt) - 1)
@@ -354,7 +317,7 @@ class LocalEngine:
         if prefix_ids != sequence.prefix_ids:
             sequence.prefix_ids, sequence.resident = prefix_ids, []
         own = list(prompt[len(prefix_ids) :])
-        sequence.resident = sequence.resident[: _common_length(sequence.resident, own, len(own) - 1)]
+        sequence.resident = sequence.resident[: common_length(sequence.resident, own, len(own) - 1)]
         active.pending = own[len(sequence.resident) :]
         self.counters.reprefilled_tokens += min(sequence.lost_tokens, len(active.pending))
         sequence.lost_tokens = 0
@@ -362,16 +325,16 @@ class LocalEngine:
     # ------------------------------------------------------------------ passes, on the worker thread
 
     @torch.inference_mode()
-    def _advance(self, rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> list[_Sequence]:
+    def _advance(self, rows: list[OpenSequence], everyone: tuple[OpenSequence, ...]) -> list[OpenSequence]:
         """Extend what waits for it, then decode until a reply ends; return the sequences whose reply ended."""
         started = time.perf_counter()
         for sequence in rows:
             self._ensure_prefix(sequence.prefix_ids, everyone)
-        extending = [s for s in rows if len(_active(s).pending) > 1]
+        extending = [s for s in rows if len(active_of(s).pending) > 1]
         if len(extending) >= max(1, int(EXTENSION_SHARE * len(rows))):
             self._extend(extending, everyone)
-        ready = [s for s in rows if len(_active(s).pending) == 1]
-        finished: list[_Sequence] = []
+        ready = [s for s in rows if len(active_of(s).pending) == 1]
+        finished: list[OpenSequence] = []
         steps = 0
         while ready and not finished and steps < STEPS_PER_HOP:
             finished = self._decode(ready)
@@ -379,7 +342,7 @@ class LocalEngine:
         self.counters.busy_seconds += time.perf_counter() - started
         return finished
 
-    def _ensure_prefix(self, prefix_ids: tuple[int, ...], everyone: tuple[_Sequence, ...]) -> None:
+    def _ensure_prefix(self, prefix_ids: tuple[int, ...], everyone: tuple[OpenSequence, ...]) -> None:
         if not prefix_ids or prefix_ids in self._prefixes:
             return
         in_use = {sequence.prefix_ids for sequence in everyone}
@@ -391,27 +354,27 @@ class LocalEngine:
         self._prefixes[prefix_ids] = view
         self.counters.prefill_tokens += len(prefix_ids)
 
-    def _extend(self, rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> None:
+    def _extend(self, rows: list[OpenSequence], everyone: tuple[OpenSequence, ...]) -> None:
         """Feed all pending ids but the last of each row; equal histories of a group are fed once and copied."""
-        followers = _share_histories(rows, everyone)
+        followers = share_histories(rows, everyone)
         # Longest first, so that little of a pass is padding.
-        leaders = sorted((s for s in rows if s not in followers), key=lambda s: -len(_active(s).pending))
+        leaders = sorted((s for s in rows if s not in followers), key=lambda s: -len(active_of(s).pending))
         while leaders:
-            longest = min(len(_active(leaders[0]).pending) - 1, EXTENSION_TOKENS)
+            longest = min(len(active_of(leaders[0]).pending) - 1, EXTENSION_TOKENS)
             batch = leaders[: max(1, EXTENSION_TOKENS // longest)]
-            chunks = [_active(s).pending[:-1][:longest] for s in batch]
+            chunks = [active_of(s).pending[:-1][:longest] for s in batch]
             self._forward(batch, chunks)
             for sequence, chunk in zip(batch, chunks, strict=True):
                 sequence.resident.extend(chunk)
-                del _active(sequence).pending[: len(chunk)]
+                del active_of(sequence).pending[: len(chunk)]
             self.counters.prefill_tokens += sum(map(len, chunks))
             self.counters.extend_passes += 1
-            leaders = [s for s in leaders if len(_active(s).pending) > 1]
+            leaders = [s for s in leaders if len(active_of(s).pending) > 1]
         for follower, leader in followers.items():
             self._copy_history(leader, follower)
 
-    def _copy_history(self, leader: _Sequence, follower: _Sequence) -> None:
-        pending = _active(follower).pending
+    def _copy_history(self, leader: OpenSequence, follower: OpenSequence) -> None:
+        pending = active_of(follower).pending
         assert leader.slot is not None
         assert follower.slot is not None
         start = len(follower.resident)
@@ -420,17 +383,17 @@ class LocalEngine:
         self.counters.shared_tokens += len(pending) - 1
         del pending[:-1]
 
-    def _decode(self, rows: list[_Sequence]) -> list[_Sequence]:
+    def _decode(self, rows: list[OpenSequence]) -> list[OpenSequence]:
         """Feed one id per row and sample the next; return the rows whose reply ended."""
-        logits = self._forward(rows, [_active(s).pending for s in rows], sample=True)
-        actives = [_active(s) for s in rows]
+        logits = self._forward(rows, [active_of(s).pending for s in rows], sample=True)
+        actives = [active_of(s) for s in rows]
         draw = draw_tokens(
             logits,
             [a.request.temperature for a in actives],
             [a.request.top_p for a in actives],
             uniforms([a.request.sampling_key for a in actives], [len(a.token_ids) for a in actives]),
         )
-        finished: list[_Sequence] = []
+        finished: list[OpenSequence] = []
         for sequence, active, token, logprob, kept in zip(
             rows, actives, draw.token_ids, draw.logprobs, draw.kept_logmass, strict=True
         ):
@@ -440,19 +403,14 @@ class LocalEngine:
             active.logprobs.append(logprob)
             active.versions.append(self._version)
             active.kept_logmass.append(kept)
-            request = active.request
-            room = self.max_sequence_length - len(request.prompt_token_ids)
-            if (
-                token in request.stop_token_ids
-                or len(active.token_ids) >= min(request.max_tokens, room)
-                or _ends_with(active)
-            ):
+            room = self.max_sequence_length - len(active.request.prompt_token_ids)
+            if active.stopped or len(active.token_ids) >= min(active.request.max_tokens, room):
                 finished.append(sequence)
         self.counters.sampled_tokens += len(rows)
         self.counters.decode_passes += 1
         return finished
 
-    def _forward(self, rows: list[_Sequence], chunks: Sequence[list[int]], *, sample: bool = False) -> torch.Tensor:
+    def _forward(self, rows: list[OpenSequence], chunks: Sequence[list[int]], *, sample: bool = False) -> torch.Tensor:
         """Run one pass over the rows' chunks; return logits [B, V] after each row's last id when sampling."""
         width = max(map(len, chunks))
         behind: dict[tuple[int, ...], list[int]] = {}
@@ -465,7 +423,7 @@ class LocalEngine:
         device = self.policy.device
         view = SlotView(
             cache=self._cache,
-            slots=torch.tensor([_slot_of(s) for s in rows], device=device),
+            slots=torch.tensor([slot_of(s) for s in rows], device=device),
             lengths=lengths.to(device),
             num_new=torch.tensor([len(chunk) for chunk in chunks], device=device),
             prefixes=[(self._prefixes[ids], torch.tensor(m, device=device)) for ids, m in behind.items()],
@@ -489,46 +447,3 @@ class _Pause:
     async def __aexit__(self, *exc_info: object) -> None:
         self._engine._num_pauses -= 1
         self._engine._wake.set()
-
-
-def _slot_of(sequence: _Sequence) -> int:
-    return -1 if sequence.slot is None else sequence.slot
-
-
-def _active(sequence: _Sequence) -> _Active:
-    assert sequence.active is not None
-    return sequence.active
-
-
-def _share_histories(rows: list[_Sequence], everyone: tuple[_Sequence, ...]) -> dict[_Sequence, _Sequence]:
-    """Map each sequence to one of its group that holds, or is about to hold, all it is to be fed.
-
-    Attempts at one task share their prompt, and often the first calls and what the tools answered.
-    """
-    followers: dict[_Sequence, _Sequence] = {}
-    holders: dict[tuple[str, tuple[int, ...]], list[tuple[_Sequence, list[int]]]] = {}
-    waiting = set(rows)
-    for sequence in everyone:
-        if sequence.slot is not None and sequence.resident and sequence not in waiting:
-            group = holders.setdefault((sequence.key.task_id, sequence.prefix_ids), [])
-            group.append((sequence, sequence.resident))
-    for sequence in rows:
-        history = sequence.resident + _active(sequence).pending[:-1]
-        group = holders.setdefault((sequence.key.task_id, sequence.prefix_ids), [])
-        leader = next((holder for holder, held in group if held[: len(history)] == history), None)
-        if leader is None:
-            group.append((sequence, history))
-        else:
-            followers[sequence] = leader
-    return followers
-
-
-def _ends_with(active: _Active) -> bool:
-    return any(tuple(active.token_ids[-len(stop) :]) == stop for stop in active.request.stop_sequences)
-
-
-def _common_length(left: list[int], right: list[int], limit: int) -> int:
-    length = min(len(left), len(right), limit)
-    if left[:length] == right[:length]:
-        return length
-    return next(i for i in range(length) if left[i] != right[i])
