@@ -61,7 +61,7 @@ def test_a_job_can_be_stopped_and_a_failed_one_says_why(
     assert job is not None
     while len(job.refresh().get_training_metrics()) < 2:
         assert job.job_status == "InProgress"
-    job.stop()
+    Job.get(job.job_name, tmp_path / "jobs").stop()
     assert job.wait(poll=0.2, show=False).job_status == "Stopped"
     with pytest.raises(ConfigError, match="RaisingStart cannot open task"):
         trainer("RaisingStart").train()

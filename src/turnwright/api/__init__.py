@@ -9,7 +9,7 @@ from turnwright.api.job import Job
 from turnwright.api.tables import describe_comparison, describe_result
 from turnwright.api.trainer import MultiTurnRLTrainer
 from turnwright.api.transcript import print_episode
-from turnwright.api.verbs import baseline, check, compare, evaluate, plan, play, report, resume, train, warmstart
+from turnwright.api.verbs import baseline, check, compare, evaluate, plan, play, report, train, warmstart
 
 __all__ = [
     "EvaluationExecution",
@@ -27,7 +27,6 @@ __all__ = [
     "play",
     "print_episode",
     "report",
-    "resume",
     "train",
     "warmstart",
 ]

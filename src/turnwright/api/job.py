@@ -1,5 +1,6 @@
 """Job: a training run in a process of its own, followed through its run directory."""
 
+import os
 import signal
 import subprocess
 import time
@@ -8,6 +9,8 @@ from typing import Any, Literal, Self
 
 from turnwright.api.process import failure, start_command
 from turnwright.core.errors import TurnwrightError
+from turnwright.environments.load import load_environment
+from turnwright.launch.plan import count_steps
 from turnwright.rundir.catalog import find_run, summarise
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
@@ -18,9 +21,9 @@ STATUS_OF: dict[str, JobStatus] = {
     "finished": "Completed",
     "failed": "Failed",
     "stopped": "Stopped",
-    "interrupted": "Stopped",
+    "interrupted": "Failed",
 }
-"""Phases of a run that has ended; every other one is in progress."""
+"""Status by state of a run that has ended; every other one is in progress."""
 
 
 class Job:
@@ -83,8 +86,11 @@ class Job:
             return self
         state = summarise(self.output_path).state
         self.job_status = STATUS_OF.get(state, "InProgress")
-        status = RunReader(self.output_path).status()
-        self.failure_reason = status.message if status and self.job_status == "Failed" else ""
+        self.failure_reason = ""
+        if state == "interrupted":
+            self.failure_reason = f"its process is gone; 'turnwright train --resume {self.output_path}' goes on"
+        elif self.job_status == "Failed" and (status := RunReader(self.output_path).status()):
+            self.failure_reason = status.message
         return self
 
     def wait(self, poll: float = 1.0, *, show: bool = True) -> Self:
@@ -115,9 +121,13 @@ class Job:
         return self
 
     def stop(self) -> None:
-        """Ask the run to stop after what it is doing; what was finished stays on disk, to be resumed."""
-        if self._process is not None and self._process.poll() is None:
+        """Press Ctrl-C for the run: what was finished stays on disk, to be resumed. An ended job stays as it is."""
+        if self._process is not None:
             self._process.send_signal(signal.SIGINT)
+            return
+        reader = RunReader(self.output_path)
+        if reader.is_running() and (status := reader.status()):
+            os.kill(status.pid, signal.SIGINT)
 
     def get_training_metrics(self) -> list[dict[str, Any]]:
         """Return one object per step, with the names of metrics.jsonl."""
@@ -126,7 +136,9 @@ class Job:
         return list(RunReader(self.output_path).metrics())
 
     def _num_steps(self) -> int:
-        return RunReader(self.output_path).config().config.schedule.max_steps
+        config = RunReader(self.output_path).config().config
+        environment = load_environment(config.environment.name, config.environment.options)
+        return count_steps(config, sum(1 for _ in environment.tasks("train"))).total
 
     def _failure(self) -> TurnwrightError:
         file = _console_file(self.output_path)

@@ -12,6 +12,7 @@ from turnwright.api.naming import environment_name
 from turnwright.api.process import run_command
 from turnwright.config import resolve, resolve_values
 from turnwright.core.episode import Episode
+from turnwright.core.errors import ConfigError
 from turnwright.core.task import Split
 from turnwright.environments.base import Environment
 from turnwright.evaluation.result import EvaluationResult
@@ -118,25 +119,33 @@ def baseline(
     return run_baseline(resolve(Path(config), overrides).config, split=split, num_tasks=tasks)
 
 
-def train(config: str | Path, *, overrides: Sequence[str] = (), show: bool = True) -> Path:
+def train(
+    config: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    resume: str | Path | None = None,
+    show: bool = True,
+) -> Path:
     """Train in this process and return the run directory.
 
     Args:
-        config: A run.toml.
+        config: A run.toml; None where ``resume`` is given.
         overrides: Settings that win over the file.
+        resume: Run to continue after its newest checkpoint, by its own configuration.
         show: Show progress on the terminal.
+
+    Raises:
+        ConfigError: Neither or both of ``config`` and ``resume`` are given, or a value is wrong.
     """
-    from turnwright.launch.local import train as run_training
+    from turnwright.launch import local
 
-    file = Path(config)
-    return run_training(resolve(file, overrides), config_text=file.read_text(encoding="utf-8"), show=show)
-
-
-def resume(run: str | Path, *, show: bool = True) -> Path:
-    """Continue an interrupted run after its newest checkpoint (``turnwright train --resume RUN``)."""
-    from turnwright.launch.local import resume as resume_training
-
-    return resume_training(find_run(str(run), RUNS), show=show)
+    if (config is None) == (resume is None) or (resume is not None and overrides):
+        raise ConfigError("train() takes a run.toml with overrides, or resume= with a run, which brings its own")
+    if resume is not None:
+        return local.resume(find_run(str(resume), RUNS), show=show)
+    file = Path(config or "")
+    resolved = resolve(file, overrides)
+    return local.train(resolved, config_text=file.read_text(encoding="utf-8"), show=show)
 
 
 def plan(config: str | Path, *, overrides: Sequence[str] = ()) -> "Plan":

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass, fields
 from math import ceil
+from typing import TYPE_CHECKING
 
 from turnwright.config import RunConfig
-from turnwright.controller import Components
 from turnwright.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    # For its name alone: it loads torch, and steps are counted without.
+    from turnwright.controller import Components
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +46,8 @@ class Plan:
     """Tasks used by each validation."""
     steps: int
     steps_per_epoch: int
+    epochs: int
+    """Passes over the training tasks, the last one perhaps not to its end."""
     optimizer_updates: int
     episodes_per_step: int
     training_episodes: int
@@ -63,7 +69,7 @@ class Plan:
         return "\n".join(f"{name.replace('_', ' '):<{width}}  {getattr(self, name):,}" for name in names)
 
 
-def plan_run(components: Components, config: RunConfig) -> Plan:
+def plan_run(components: "Components", config: RunConfig) -> Plan:
     """Return the plan of a run whose parts are built."""
     steps = count_steps(config, len(components.train_tasks))
     num_steps = steps.total
@@ -76,6 +82,7 @@ def plan_run(components: Components, config: RunConfig) -> Plan:
         validation_tasks=validated,
         steps=num_steps,
         steps_per_epoch=steps.per_epoch,
+        epochs=ceil(num_steps / steps.per_epoch),
         optimizer_updates=num_steps * algorithm.updates_per_step,
         episodes_per_step=episodes_per_step,
         training_episodes=num_steps * episodes_per_step,
