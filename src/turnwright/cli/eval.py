@@ -13,6 +13,9 @@ from turnwright.cli.output import AsJson
 from turnwright.launch.assignment import assign
 from turnwright.rundir import find_run
 
+DRAWN = 100
+"""How often the progress bar is drawn over an evaluation."""
+
 
 def evaluate(
     checkpoint: Annotated[str, typer.Argument(metavar="CKPT", help='Checkpoint folder, hub id or "tiny".')],
@@ -38,11 +41,15 @@ def evaluate(
     # Standard output stays for the result.
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(
+        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    ) as progress:
         bar = progress.add_task("attempts", total=None)
-        evaluation = run_evaluation(
-            assignment, on_attempt=lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+
+        def show(done: int, total: int) -> None:
+            progress.update(bar, completed=done, total=total, refresh=done % max(1, total // DRAWN) == 0)
+
+        evaluation = run_evaluation(assignment, on_attempt=show)
     if as_json:
         print(evaluation.result.to_json(), end="")
     else:
