@@ -26,8 +26,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from turnwright.config import RunConfig
+from turnwright.config.steps import count_steps
 from turnwright.core.episode import EpisodeKey
-from turnwright.core.errors import ConfigError, TrainingError
+from turnwright.core.errors import TrainingError
 from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
 from turnwright.core.outcome import Failed, Truncated
 from turnwright.core.protocols import Sink
@@ -102,16 +103,7 @@ class Controller:
         self.sinks = sinks
         self._on_validation, self._on_training = on_validation, on_training
         self._learner = learner_executor(config.learner.num_threads)
-        size = config.algorithm.global_batch_size
-        self.steps_per_epoch = len(components.train_tasks) // size
-        if not self.steps_per_epoch:
-            raise ConfigError(
-                f"algorithm.global_batch_size = {size} is more than the {len(components.train_tasks)} training tasks "
-                f"of environment {config.environment.name!r}: lower it or add tasks"
-            )
-        epochs = config.schedule.max_epochs
-        most = config.schedule.max_steps
-        self.num_steps = most if epochs is None else min(most, epochs * self.steps_per_epoch)
+        self.steps = count_steps(config, len(components.train_tasks))
 
     async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
         """Train until the last step.
@@ -127,7 +119,7 @@ class Controller:
                 await self.components.engine.publish(resume_from)
             elif self.config.schedule.val_every:
                 self._report(0, await self._validate(0))
-            while step < self.num_steps:
+            while step < self.steps.total:
                 step += 1
                 await self._step(step, finished if step == resume_from + 1 else ())
             self.writer.status("finished", step)
@@ -170,7 +162,7 @@ class Controller:
         metrics |= _token_metrics(attempts, rows)
         metrics |= {
             "training/global_step": float(step),
-            "training/epoch": float((step - 1) // self.steps_per_epoch),
+            "training/epoch": float((step - 1) // self.steps.per_epoch),
             "timing_s/rollout": collected - started,
             "timing_s/training": trained - collected,
         }
@@ -195,7 +187,7 @@ class Controller:
     async def _collect(self, step: int, finished: Sequence[Attempt]) -> list[Group]:
         """Collect the groups of a step; attempts that an interrupted process finished are not made again."""
         algorithm = self.config.algorithm
-        epoch, position = divmod(step - 1, self.steps_per_epoch)
+        epoch, position = divmod(step - 1, self.steps.per_epoch)
         order = list(self.components.train_tasks)
         generator(self.config.run.seed, "task order", epoch).shuffle(order)
         tasks = order[position * algorithm.global_batch_size : (position + 1) * algorithm.global_batch_size]
@@ -309,7 +301,7 @@ class Controller:
         )
 
     def _due(self, step: int, every: int) -> bool:
-        return step == self.num_steps or bool(every and step % every == 0)
+        return step == self.steps.total or bool(every and step % every == 0)
 
     def _report(self, step: int, metrics: dict[str, float]) -> None:
         self.writer.metrics(step, metrics)

@@ -3,8 +3,8 @@
 import pytest
 
 from turnwright.config import resolve
+from turnwright.config.steps import count_steps
 from turnwright.core.errors import ConfigError
-from turnwright.launch.plan import count_steps
 
 
 @pytest.mark.parametrize(

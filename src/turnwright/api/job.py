@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from turnwright.api.process import failure, start_command
+from turnwright.config.steps import count_steps
 from turnwright.core.errors import TurnwrightError
 from turnwright.environments.load import load_environment
-from turnwright.launch.plan import count_steps
 from turnwright.rundir.catalog import find_run, summarise
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader

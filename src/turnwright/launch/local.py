@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import ResolvedConfig, RunConfig
+from turnwright.config.steps import count_steps
 from turnwright.controller import Components, Controller
 from turnwright.core.errors import ConfigError, EnvironmentLoadError, RunDirectoryError
 from turnwright.core.group import Attempt
@@ -23,7 +24,6 @@ from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.local import LocalEngine
-from turnwright.launch.plan import count_steps
 from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
@@ -233,7 +233,7 @@ def _control(
     controller = Controller(
         components, resolved.config, writer, views.sinks, on_validation=views.validation, on_training=views.training
     )
-    views.open(resolved, writer.layout.root, num_steps=controller.num_steps, show=show)
+    views.open(resolved, writer.layout.root, num_steps=controller.steps.total, show=show)
     with log_to(writer.log_folder / "run.log"):
         asyncio.run(controller.run(resume_from=resume_from, finished=finished))
 

@@ -5,36 +5,11 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from turnwright.config import RunConfig
-from turnwright.core.errors import ConfigError
+from turnwright.config.steps import count_steps
 
 if TYPE_CHECKING:
-    # For its name alone: it loads torch, and steps are counted without.
+    # For its name alone: it loads torch.
     from turnwright.controller import Components
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepCount:
-    """How far a run goes."""
-
-    per_epoch: int
-    total: int
-    """schedule.max_steps or max_epochs, whichever ends first."""
-
-
-def count_steps(config: RunConfig, num_train_tasks: int) -> StepCount:
-    """Return how many steps a run makes; raises ConfigError when its tasks do not fill one batch."""
-    size, schedule = config.algorithm.global_batch_size, config.schedule
-    per_epoch = num_train_tasks // size
-    if not per_epoch:
-        raise ConfigError(
-            f"algorithm.global_batch_size = {size} is more than the {num_train_tasks} training tasks of environment "
-            f"{config.environment.name!r}: lower it or add tasks"
-        )
-    most = schedule.max_steps
-    return StepCount(
-        per_epoch=per_epoch,
-        total=most if schedule.max_epochs is None else min(most, schedule.max_epochs * per_epoch),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +50,7 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
     num_steps = steps.total
     algorithm, schedule, validation = config.algorithm, config.schedule, config.validation
     validated = len(components.validation_tasks[: validation.val_tasks])
-    validations = 1 + ceil(num_steps / schedule.val_every) if schedule.val_every and validated else int(validated > 0)
+    validations = 1 + ceil(num_steps / schedule.val_every) if schedule.val_every and validated else 0
     episodes_per_step = algorithm.global_batch_size * algorithm.group_size
     return Plan(
         train_tasks=len(components.train_tasks),
