@@ -193,7 +193,8 @@ class Controller:
         tasks = order[position * algorithm.global_batch_size : (position + 1) * algorithm.global_batch_size]
         first = epoch * algorithm.group_size
         wanted = [Wanted(task=task, attempt=first + i) for task in tasks for i in range(algorithm.group_size)]
-        known = {attempt.episode.key: attempt for attempt in finished}
+        # A failed attempt is made again: what broke may have been mended since.
+        known = {a.episode.key: a for a in finished if not isinstance(a.episode.outcome, Failed)}
         missing = [entry for entry in wanted if entry.key not in known]
         made = await self._collect_attempts(
             missing,
