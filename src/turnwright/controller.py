@@ -41,7 +41,7 @@ from turnwright.evaluation.watch import pass_metrics, score_metrics, with_score
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import GenerationRequest
 from turnwright.inference.local import LocalEngine
-from turnwright.learner.canary import require_same_weights
+from turnwright.learner.canary import CANARY_TEMPERATURE, require_same_weights
 from turnwright.learner.checkpointing import load_resume_state, save_policy, save_resume_state
 from turnwright.learner.executor import learner_executor
 from turnwright.learner.optimizer import Optimizer
@@ -277,7 +277,7 @@ class Controller:
                 prompt_token_ids=prompt,
                 shared_prefix_length=len(prompt) // 2,
                 max_tokens=CANARY_TOKENS,
-                temperature=1.0,
+                temperature=CANARY_TEMPERATURE,
             )
             generation = await components.engine.generate(request)
         finally:

@@ -3,7 +3,7 @@ import torch
 
 from models.tiny import stock_logprobs, stock_twin, tiny_policy
 from turnwright.core.errors import SamplerMismatchError
-from turnwright.learner.canary import require_same_weights
+from turnwright.learner.canary import CANARY_TEMPERATURE, require_same_weights
 
 PROMPT, REPLY = (1, 2, 3), (4, 5, 6, 7)
 
@@ -11,7 +11,7 @@ PROMPT, REPLY = (1, 2, 3), (4, 5, 6, 7)
 def exact(policy) -> list[float]:
     row = PROMPT + REPLY
     with torch.no_grad():
-        return stock_logprobs(stock_twin(policy), row, [False] * 3 + [True] * 4, [1.0] * 7).tolist()
+        return stock_logprobs(stock_twin(policy), row, [False] * 3 + [True] * 4, [CANARY_TEMPERATURE] * 7).tolist()
 
 
 def test_the_same_weights_pass_with_their_gap():
