@@ -5,8 +5,8 @@
                             decoding as many tokens at full batch and at the episodes' mean context length
                             + prefilling every distinct forced token once, both at rates of our engine's own passes
 
-One round plays all episodes of a training step with ours, then with the peer: agents, tools, recorder and rendering
-are the same on both sides and inside both times. The numbers are medians over rounds.
+One round plays all episodes of a training step with ours, measures the bound's rates, and plays them with the peer:
+agents, tools, recorder and rendering are the same on both sides and inside both times. Numbers are medians over rounds.
 """
 
 import argparse
@@ -57,6 +57,23 @@ class Work:
         return self.sampled / self.seconds
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One round, measured back to back, so that a machine whose speed drifts slows all of it."""
+
+    ours: Work
+    theirs: Work
+    decode: float
+    """Tokens per second of our engine at full batch and at the mean context of the round."""
+    prefill: float
+    """Tokens per second of our engine's extending passes."""
+
+    @property
+    def bound(self) -> float:
+        """Seconds that ours could not do without."""
+        return self.ours.sampled / self.decode + self.ours.forced / self.prefill
+
+
 def main() -> None:
     """Measure and print."""
     options = _options()
@@ -72,23 +89,20 @@ def main() -> None:
         pad_token_id=player.renderer.tokenizer.pad_token_id or 0,
     )
     asyncio.run(_warm_up(player, peer, wanted[:: options.group_size], config))
-    ours, theirs = asyncio.run(_rounds(player, peer, wanted, config, options.rounds))
-    work = ours[len(ours) // 2]
-    decode, prefill = asyncio.run(_rates(player, config, work, batch=len(wanted)))
-    bounds = [one.sampled / decode + one.forced / prefill for one in ours]
+    rounds = asyncio.run(_rounds(player, peer, wanted, config, options.rounds))
     ratios = {
-        "vs_generate": median(one.rate for one in ours) / median(one.rate for one in theirs),
-        "share_of_decode_bound": median(bound / one.seconds for bound, one in zip(bounds, ours, strict=True)),
+        "vs_generate": median(one.ours.rate for one in rounds) / median(one.theirs.rate for one in rounds),
+        "share_of_decode_bound": median(one.bound / one.ours.seconds for one in rounds),
     }
-    _print_table(ours, theirs, bounds, ratios, decode=decode, prefill=prefill)
+    _print_table(rounds, ratios)
     result = {
         "bench": "rollout",
         "ratios": {name: round(value, 3) for name, value in ratios.items()},
         "bounds": {
             **TARGETS,
-            "decode_tokens_per_s": round(decode),
-            "prefill_tokens_per_s": round(prefill),
-            "bound_s": round(median(bounds), 3),
+            "decode_tokens_per_s": round(median(one.decode for one in rounds)),
+            "prefill_tokens_per_s": round(median(one.prefill for one in rounds)),
+            "bound_s": round(median(one.bound for one in rounds), 3),
         },
         "versions": installed_versions(),
     }
@@ -111,16 +125,20 @@ async def _warm_up(player: Player, peer: LockStepEngine, wanted: Sequence[Wanted
 
 
 async def _rounds(
-    player: Player, peer: LockStepEngine, wanted: Sequence[Wanted], config: RunConfig, rounds: int
-) -> tuple[list[Work], list[Work]]:
-    ours: list[Work] = []
-    theirs: list[Work] = []
-    for seed in range(1, rounds + 1):
-        engine = _engine(player, config)
-        ours.append(await _play(player, engine, wanted, config, seed=seed))
-        theirs.append(await _play(player, peer, wanted, config, seed=seed))
-        print(f"round {seed}: ours {ours[-1].rate:.0f}, generate {theirs[-1].rate:.0f} sampled tokens/s", flush=True)
-    return ours, theirs
+    player: Player, peer: LockStepEngine, wanted: Sequence[Wanted], config: RunConfig, count: int
+) -> list[Round]:
+    rounds: list[Round] = []
+    for seed in range(1, count + 1):
+        ours = await _play(player, _engine(player, config), wanted, config, seed=seed)
+        decode, prefill = await _rates(player, config, ours, batch=len(wanted))
+        theirs = await _play(player, peer, wanted, config, seed=seed)
+        rounds.append(Round(ours=ours, theirs=theirs, decode=decode, prefill=prefill))
+        print(
+            f"round {seed}: ours {ours.rate:.0f}, generate {theirs.rate:.0f} sampled tokens/s, "
+            f"bound / ours {rounds[-1].bound / ours.seconds:.2f}",
+            flush=True,
+        )
+    return rounds
 
 
 def _engine(player: Player, config: RunConfig) -> LocalEngine:
@@ -223,26 +241,20 @@ def _probe(key: EpisodeKey, prompt: tuple[int, ...], *, shared: int = 0, max_tok
     )
 
 
-def _print_table(
-    ours: Sequence[Work],
-    theirs: Sequence[Work],
-    bounds: Sequence[float],
-    ratios: dict[str, float],
-    *,
-    decode: float,
-    prefill: float,
-) -> None:
+def _print_table(rounds: Sequence[Round], ratios: dict[str, float]) -> None:
     print(f"{'':24}{'seconds':>10}{'sampled':>10}{'forced':>10}{'context':>10}{'tokens/s':>10}")
-    for name, works in (("ours", ours), ("generate in lock step", theirs)):
-        columns = (
-            median(one.seconds for one in works),
-            median(one.sampled for one in works),
-            median(one.forced for one in works),
-            median(one.mean_context for one in works),
-            median(one.rate for one in works),
+    works = {"ours": [one.ours for one in rounds], "generate in lock step": [one.theirs for one in rounds]}
+    for name, some in works.items():
+        counts = (
+            median(one.sampled for one in some),
+            median(one.forced for one in some),
+            median(one.mean_context for one in some),
+            median(one.rate for one in some),
         )
-        print(f"{name:24}{columns[0]:10.2f}" + "".join(f"{value:10.0f}" for value in columns[1:]))
-    print(f"{'bound':24}{median(bounds):10.2f}   decode {decode:.0f} tokens/s, prefill {prefill:.0f} tokens/s")
+        print(f"{name:24}{median(one.seconds for one in some):10.2f}" + "".join(f"{value:10.0f}" for value in counts))
+    decode, prefill = median(one.decode for one in rounds), median(one.prefill for one in rounds)
+    bound = median(one.bound for one in rounds)
+    print(f"{'bound':24}{bound:10.2f}   decode {decode:.0f} tokens/s, prefill {prefill:.0f} tokens/s")
     for name, value in ratios.items():
         print(f"{name:24}{value:10.2f}   target {TARGETS[name]:g}")
 
