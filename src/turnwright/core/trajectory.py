@@ -87,7 +87,7 @@ class Row:
     trained: tuple[bool, ...]
     """True exactly on sampled tokens that this row trains."""
     logprobs: tuple[float, ...]
-    """Sampler's log-probability on trained tokens, 0.0 elsewhere."""
+    """Sampler's log-probability over the whole vocabulary on trained tokens, 0.0 elsewhere."""
     turn_index: tuple[int, ...]
     """Turn that sampled the token, -1 elsewhere."""
     policy_versions: tuple[int, ...]
