@@ -197,5 +197,5 @@ def _another(default: Any, expectation: str) -> Any:
 
 
 def test_example_of_the_docstring_is_valid() -> None:
-    config = RunConfig.model_validate({"environment": {"name": "examples/orders/orders.py:Orders"}})
+    config = RunConfig.model_validate({"environment": {"name": "examples/orders/environment.py:Orders"}})
     assert config.algorithm.group_size == 8

@@ -18,7 +18,7 @@ class RunConfig(Section):
 
     Example::
 
-        RunConfig.model_validate({"environment": {"name": "examples/orders/orders.py:Orders"}})
+        RunConfig.model_validate({"environment": {"name": "examples/orders/environment.py:Orders"}})
     """
 
     run: Run = Field(default_factory=Run)
