@@ -140,7 +140,7 @@ def summarise(
         completion=_share(
             {task: [float(e.score.completed) for e in episodes if e.score] for task, episodes in scored.items()}, suite
         ),
-        reward=_mean({task: [_reward(e) for e in episodes] for task, episodes in scored.items()}, suite),
+        reward=_mean({task: _rewards(episodes) for task, episodes in scored.items()}, suite),
         turns_mean=sum(num_turns) / len(num_turns) if num_turns else None,
         tool_error_fraction=sum(tool.error for tool in tool_results) / len(tool_results) if tool_results else None,
         outcomes=outcomes,
@@ -218,8 +218,9 @@ def _mean(values_by_task: Mapping[str, Sequence[float]], suite: Suite) -> Interv
     return cluster_bootstrap(values_by_task, resamples=suite.resamples, seed=suite.seed)
 
 
-def _reward(episode: Episode) -> float:
-    return 0.0 if isinstance(episode.outcome, Failed) else episode.outcome.value
+def _rewards(episodes: Sequence[Episode]) -> list[float]:
+    """Return the rewards there are: a failed attempt has none, and none is not 0."""
+    return [episode.outcome.value for episode in episodes if not isinstance(episode.outcome, Failed)]
 
 
 def _outcome_shares(episodes: Sequence[Episode]) -> OutcomeShares:
