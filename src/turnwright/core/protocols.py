@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from turnwright.core.episode import FinishReason
 from turnwright.core.message import Message, ToolSpec
@@ -18,6 +18,14 @@ class Reply:
     num_sampled_tokens: int
     mean_logprob: float
     policy_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplyDelta:
+    """A piece of a reply's text, in order, as it is sampled. Tool calls come with the whole reply."""
+
+    kind: Literal["content", "reasoning"]
+    text: str
 
 
 class ChatPolicy(Protocol):
