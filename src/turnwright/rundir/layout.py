@@ -5,6 +5,7 @@ runs/<name>/
   config.toml              as given           config.resolved.json   every value and its source
   status.json              phase, step, heartbeat; replaced atomically
   metrics.jsonl            one object per step    findings.jsonl     one object per finding
+  records/000001.jsonl             what happened to each trajectory of the gateway, in order; rotated by size
   episodes/step_000012.jsonl       attempts in order of ending, appended the moment each ends
   trajectories/step_000012.jsonl   the same attempts in tokens, while the step runs
   trajectories/step_000012.parquet what the step trained, once it is closed
@@ -80,6 +81,11 @@ class RunLayout:
     def lock(self) -> Path:
         """File that the writing process keeps locked."""
         return self.root / "writer.lock"
+
+    @property
+    def records(self) -> Path:
+        """Folder of the gateway's write-ahead log."""
+        return self.root / "records"
 
     @property
     def checkpoints(self) -> Path:
