@@ -30,6 +30,7 @@ from turnwright.inference.base import Engine, GenerationRequest
 from turnwright.inference.local import LocalEngine
 from turnwright.launch.local import Player, build_player, load_tasks
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rundir.manifest import installed_versions
 
 RUN = Path(__file__).parents[1] / "examples" / "returns_desk" / "run.toml"
@@ -161,7 +162,9 @@ async def _play(player: Player, engine: Engine, wanted: Sequence[Wanted], config
         max_retries=0,
     )
     started = time.perf_counter()
-    attempts = await collect_attempts(player.prototype, player.renderer, engine, wanted, settings)
+    attempts = await collect_attempts(
+        InProcessRunner(prototype=player.prototype, renderer=player.renderer, engine=engine), wanted, settings
+    )
     seconds = time.perf_counter() - started
     if isinstance(engine, LocalEngine):
         await engine.close()

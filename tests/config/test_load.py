@@ -124,6 +124,27 @@ def test_unreadable_files_are_config_errors(tmp_path: Path) -> None:
         resolve(write(tmp_path, "[run\n"))
 
 
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["agent.kind=http"], "agent.target must say where the agent is"),
+        (["agent.target=a:b"], "agent.target = 'a:b' has no effect with agent.kind = 'builtin'"),
+        (["agent.kind=queue", "agent.target=a:b"], "has no effect with agent.kind = 'queue'"),
+        (["agent.public_columns=['table']"], "agent.public_columns has no effect"),
+        (["agent.kind=queue", "agent.options.a=b"], "agent.options has no effect"),
+        (["agent.kind=queue", "run.deterministic=true"], "run.deterministic = true cannot hold"),
+        (["rollout.rollout_launches_per_second=5.0"], "rollout_launches_per_second has no effect"),
+        (["gateway.tls_key=key.pem"], "belong together"),
+        (["gateway.require_scoped_tokens=true", "gateway.accept_unscoped_tokens=true"], "contradict each other"),
+    ],
+)
+def test_an_agent_and_its_gateway_take_only_what_they_honour(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_values(MINIMAL, source="run.toml", overrides=overrides)
+    assert said in str(refused.value)
+    assert "{" not in str(refused.value)
+
+
 def test_resolved_json_reads_back_to_the_same_configuration() -> None:
     overrides = ["schedule.max_epochs=none", "environment.options.size=3", "evaluation.scorer=final_output"]
     resolved = resolve_values(MINIMAL, source="run.toml", overrides=overrides)
@@ -146,6 +167,15 @@ def test_every_setting_is_described_and_listed() -> None:
 
 
 CHANGED: dict[str, Any] = {
+    "agent.kind": "queue",
+    "agent.target": None,
+    "agent.public_columns": None,
+    "agent.options": None,
+    "rollout.rollout_launches_per_second": None,
+    "gateway.tls_certificate": None,
+    "gateway.tls_key": None,
+    "gateway.sampling": "request",
+    "gateway.max_sampled_tokens": 99,
     "environment.options": {"size": 3},
     "validation.val_group_size": None,
     "learner.sampler_gap_warn": 0.02,

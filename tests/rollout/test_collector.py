@@ -23,6 +23,7 @@ from turnwright.learner.step import StepSettings, take_step
 from turnwright.policies.tokenizer import build_tokenizer
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.tokens import count_tokens, cut_rows
 
@@ -51,6 +52,10 @@ def scripted(script: Callable[[GenerationRequest], str]) -> ScriptedEngine:
     return ScriptedEngine(TOKENIZER, script)
 
 
+def runner(environment: Desk, engine: Engine) -> InProcessRunner:
+    return InProcessRunner(prototype=environment, renderer=RENDERER, engine=engine)
+
+
 def collect(
     environment: Desk,
     engine: Engine,
@@ -58,7 +63,7 @@ def collect(
     settings: CollectorSettings = SETTINGS,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> list[Attempt]:
-    return asyncio.run(collect_attempts(environment, RENDERER, engine, entries, settings, on_attempt))
+    return asyncio.run(collect_attempts(runner(environment, engine), entries, settings, on_attempt))
 
 
 def uneven(request: GenerationRequest) -> str:
@@ -143,7 +148,7 @@ def test_cancellation_closes_everything():
     engine = scripted(lambda request: look("hang"))
 
     async def cancelled() -> bool:
-        task = asyncio.create_task(collect_attempts(environment, RENDERER, engine, wanted(3), SETTINGS))
+        task = asyncio.create_task(collect_attempts(runner(environment, engine), wanted(3), SETTINGS))
         while environment.log.count("hang") < 3:
             await asyncio.sleep(0.001)
         task.cancel()
@@ -185,7 +190,7 @@ def test_collected_attempts_train_on_policy(top_p: float):
     async def play() -> list[Attempt]:
         engine = LocalEngine(policy, max_slots=4)
         try:
-            return await collect_attempts(Desk(questions=2), RENDERER, engine, entries, settings)
+            return await collect_attempts(runner(Desk(questions=2), engine), entries, settings)
         finally:
             await engine.close()
 

@@ -15,6 +15,7 @@ from turnwright.inference.local_sequences import EngineCounters
 from turnwright.models.load import load_policy, resolve_model_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.tokens import cut_rows
 
@@ -35,7 +36,8 @@ def play() -> tuple[list[Attempt], EngineCounters]:
     async def run() -> tuple[list[Attempt], EngineCounters]:
         engine = LocalEngine(policy, max_slots=24, max_sequence_length=896)
         try:
-            return await collect_attempts(environment, renderer, engine, wanted, settings), engine.counters
+            runner = InProcessRunner(prototype=environment, renderer=renderer, engine=engine)
+            return await collect_attempts(runner, wanted, settings), engine.counters
         finally:
             await engine.close()
 

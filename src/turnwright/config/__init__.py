@@ -2,15 +2,18 @@
 
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.load import read_toml, resolve, resolve_values
+from turnwright.config.reaching import Agent, Gateway
 from turnwright.config.resolved import ResolvedConfig, Setting
 from turnwright.config.run import RunConfig
 from turnwright.config.running import Inference, Learner, Rollout, Tracking
 from turnwright.config.training import Algorithm, EnvironmentChoice, Model, Optimizer, Run, Sampling, Schedule
 
 __all__ = [
+    "Agent",
     "Algorithm",
     "EnvironmentChoice",
     "Evaluation",
+    "Gateway",
     "Inference",
     "Learner",
     "Model",

@@ -28,7 +28,7 @@ def explain(error: ValidationError) -> str:
 def _explain_one(details: ErrorDetails) -> str:
     key = ".".join(str(part) for part in details["loc"])
     kind = details["type"]
-    if kind == "value_error" and not key:
+    if kind == "value_error" and (not key or key in RunConfig.model_fields):
         return details["msg"].removeprefix("Value error, ")
     if kind == "extra_forbidden":
         return f"unknown setting {key!r}{_suggest(key)}"

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from turnwright.config.judging import Evaluation, Validation, Warmstart
+from turnwright.config.reaching import Agent, Gateway
 from turnwright.config.running import Inference, Learner, Rollout, Tracking
 from turnwright.config.section import Section
 from turnwright.config.training import Algorithm, EnvironmentChoice, Model, Optimizer, Run, Sampling, Schedule
@@ -24,11 +25,13 @@ class RunConfig(Section):
     run: Run = Field(default_factory=Run)
     model: Model = Field(default_factory=Model)
     environment: EnvironmentChoice
+    agent: Agent = Field(default_factory=Agent)
     algorithm: Algorithm = Field(default_factory=Algorithm)
     sampling: Sampling = Field(default_factory=Sampling)
     optimizer: Optimizer = Field(default_factory=Optimizer)
     schedule: Schedule = Field(default_factory=Schedule)
     rollout: Rollout = Field(default_factory=Rollout)
+    gateway: Gateway = Field(default_factory=Gateway)
     inference: Inference = Field(default_factory=Inference)
     learner: Learner = Field(default_factory=Learner)
     validation: Validation = Field(default_factory=Validation)
@@ -75,6 +78,16 @@ class RunConfig(Section):
             problems.append(
                 f"tracking.mlflow_uri = {self.tracking.mlflow_uri!r} has no effect with tracking.mlflow = false; "
                 "set tracking.mlflow=true or remove the first"
+            )
+        if self.agent.kind == "builtin" and self.rollout.rollout_launches_per_second is not None:
+            problems.append(
+                "rollout.rollout_launches_per_second has no effect with agent.kind = 'builtin'; remove it or choose "
+                "another agent"
+            )
+        if self.agent.kind != "builtin" and self.run.deterministic:
+            problems.append(
+                f"run.deterministic = true cannot hold with agent.kind = {self.agent.kind!r}: when a program of its "
+                "own calls depends on the clock; set run.deterministic=false"
             )
         return problems
 

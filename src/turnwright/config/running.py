@@ -14,6 +14,8 @@ class Rollout(Section):
     """Seconds an episode may take."""
     rollout_max_retries: int = Field(default=3, ge=0)
     """New attempts at an episode that failed for reasons other than the policy."""
+    rollout_launches_per_second: float | None = Field(default=None, gt=0)
+    """Rollouts that an agent outside this process is asked to start per second; unset = no limit."""
     tool_timeout: float = Field(default=30.0, gt=0)
     """Seconds a tool call may take; a longer one fails the episode."""
     max_failed_fraction: float = Field(default=0.2, ge=0, le=1)

@@ -1,6 +1,9 @@
-"""Collects attempts: many episodes side by side, each through its own recorder, each handed on the moment it ends.
+"""Collects attempts: many episodes side by side, each recorded on its own, each handed on the moment it ends.
 
-    wanted attempts -> workers (at most max_concurrency) -> run_episode -> on_attempt (disk) -> result
+    wanted attempts -> workers (at most max_concurrency) -> EpisodeRunner -> on_attempt (disk) -> result
+
+A runner is the built-in agent in this process (inprocess.py) or an agent anywhere, reached through the gateway
+(external.py).
 
 A worker announces its next episode to the engine before it closes the last one, so that the set of open episodes
 depends on how many have ended and not on the clock: deterministic rounds rely on it.
@@ -8,18 +11,17 @@ depends on how many have ended and not on the clock: deterministic rounds rely o
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
-from turnwright.environments.base import Environment
-from turnwright.gateway.recorder import Recorder, SamplingLimits
+from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import Engine
-from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.runner import EpisodeLimits, run_episode
+from turnwright.rollout.runner import EpisodeLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +50,27 @@ class CollectorSettings:
     """How often a failed attempt is made again before it stays failed."""
 
 
+class EpisodeRunner(Protocol):
+    """Makes one attempt, whoever the agent is."""
+
+    @property
+    def engine(self) -> Engine:
+        """Samples the replies; the collector opens and closes each episode there."""
+        ...
+
+    async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
+        """Make one attempt; what breaks becomes a ``Failed`` outcome, never an exception.
+
+        Args:
+            wanted: The attempt to make.
+            settings: How.
+            executor: Where blocking tools run.
+        """
+        ...
+
+
 async def collect_attempts(
-    prototype: Environment,
-    renderer: Renderer,
-    engine: Engine,
+    runner: EpisodeRunner,
     wanted: Sequence[Wanted],
     settings: CollectorSettings,
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
@@ -60,6 +79,7 @@ async def collect_attempts(
 
     ``on_attempt`` sees each one as soon as it has ended; what it raises ends the collection.
     """
+    engine = runner.engine
     results: list[Attempt | None] = [None] * len(wanted)
     pending = iter(range(len(wanted)))
     num_workers = min(settings.max_concurrency, len(wanted))
@@ -67,7 +87,7 @@ async def collect_attempts(
 
     async def work(index: int | None) -> None:
         while index is not None:
-            attempt = await _make_attempt(prototype, renderer, engine, wanted[index], settings, executor)
+            attempt = await _make_attempt(runner, wanted[index], settings, executor)
             on_attempt(attempt)
             results[index] = attempt
             following = next(pending, None)
@@ -95,21 +115,15 @@ async def collect_attempts(
 
 
 async def _make_attempt(
-    prototype: Environment,
-    renderer: Renderer,
-    engine: Engine,
-    wanted: Wanted,
-    settings: CollectorSettings,
-    executor: ThreadPoolExecutor,
+    runner: EpisodeRunner, wanted: Wanted, settings: CollectorSettings, executor: Executor
 ) -> Attempt:
     retries = 0
     while True:
-        recorder = Recorder(wanted.key, renderer, engine, sampling=settings.sampling, run_seed=settings.seed)
-        episode = await run_episode(
-            prototype, wanted.task, wanted.key, recorder, settings.limits, seed=settings.seed, executor=executor
-        )
-        if not isinstance(episode.outcome, Failed) or retries >= settings.max_retries:
-            if retries:
-                episode = replace(episode, metadata={**episode.metadata, "retries": str(retries)})
-            return Attempt(episode=episode, trajectory=recorder.trajectory())
-        retries += 1
+        attempt = await runner.run(wanted, settings, executor)
+        if isinstance(attempt.episode.outcome, Failed) and retries < settings.max_retries:
+            retries += 1
+            continue
+        if not retries:
+            return attempt
+        metadata = {**attempt.episode.metadata, "retries": str(retries)}
+        return replace(attempt, episode=replace(attempt.episode, metadata=metadata))

@@ -1,0 +1,29 @@
+"""The built-in agent as an episode runner: environment, tool loop and recorder in this process, without HTTP."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from turnwright.core.group import Attempt
+from turnwright.environments.base import Environment
+from turnwright.gateway.recorder import Recorder
+from turnwright.inference.base import Engine
+from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.collector import CollectorSettings, Wanted
+from turnwright.rollout.runner import run_episode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InProcessRunner:
+    """Implements EpisodeRunner."""
+
+    prototype: Environment
+    renderer: Renderer
+    engine: Engine
+
+    async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
+        """Play one episode with a recorder of its own."""
+        recorder = Recorder(wanted.key, self.renderer, self.engine, sampling=settings.sampling, run_seed=settings.seed)
+        episode = await run_episode(
+            self.prototype, wanted.task, wanted.key, recorder, settings.limits, seed=settings.seed, executor=executor
+        )
+        return Attempt(episode=episode, trajectory=recorder.trajectory())
