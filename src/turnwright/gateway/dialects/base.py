@@ -7,7 +7,7 @@ A dialect holds no state: whatever it needs to spell the reply is in the ReadCal
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from turnwright.core.protocols import ReplyDelta
@@ -31,11 +31,15 @@ AWS_ERRORS: dict[RefusalCode, str] = {
 class EarlierReply:
     """A reply that a request goes on from without repeating the conversation (``previous_response_id``)."""
 
+    id: str
+    """As the caller spelled it."""
     line_name: str
     """Trajectory that the id names; must be the caller's own."""
     turn: int
-    without_instructions: bool = False
-    """The conversation opens with that call's instructions, which do not carry over."""
+    num_dropped: int = 0
+    """Leading messages of that conversation that do not carry over."""
+    inserted_at: int = 0
+    """Place of that conversation among the messages of the request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class ReadCall:
 
     call: Call
     """Without its mark, which travels in headers; with ``earlier_reply``, only the new messages."""
-    model: str
+    model: str = "default"
     """Model name as it was asked for; repeated in the reply."""
     stream: bool = False
     wants_usage: bool = False
@@ -52,8 +56,8 @@ class ReadCall:
     wants_logprobs: bool = False
     """Log-probabilities and texts of the sampled tokens are part of the reply."""
     earlier_reply: EarlierReply | None = None
-    instructions: str | None = None
-    """System text that comes before the earlier reply's conversation; already in ``call`` when there is none."""
+    echo: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Fields that the reply repeats as they were asked, by their names on the wire."""
 
 
 class EventWriter(Protocol):

@@ -65,14 +65,24 @@ class Fields:
             return bool(value)
         raise self.refuse(name, "true or false")
 
-    def number(self, name: str, low: float, high: float) -> float | None:
-        """Return a number within [low, high], or None."""
+    def number(self, name: str, low: float, high: float, *, above_low: bool = False) -> float | None:
+        """Return a number within [low, high], or None.
+
+        Args:
+            name: Field.
+            low: Least value.
+            high: Greatest value.
+            above_low: ``low`` itself is refused.
+        """
         value = self.get(name)
         if value is None:
             return None
-        # NaN fails the comparison as well; a bool is an int to Python, but not to JSON.
+        span = f"above {low:g} and at most {high:g}" if above_low else f"from {low:g} to {high:g}"
+        # A bool is an int to Python, but not to JSON; NaN fails the comparison.
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise self.refuse(name, f"a number from {low:g} to {high:g}")
+            raise self.refuse(name, f"a number {span}")
+        if above_low and value == low:
+            raise self.refuse(name, f"a number {span}")
         return float(value)
 
     def integer(self, name: str, low: int, high: int) -> int | None:
