@@ -18,6 +18,7 @@ from turnwright.environments.base import Environment
 
 BUILT_IN: Mapping[str, str] = {
     "returns_desk": "turnwright.environments.returns_desk.environment:ReturnsDesk",
+    "prompts": "turnwright.environments.prompts:Prompts",
     "procedures": "turnwright.environments.procedures:GeneratedProcedures",
 }
 FORMS = f"'package.module:Class', 'path/file.py:Class', 'sop:FOLDER' or a built-in name ({', '.join(BUILT_IN)})"
@@ -43,11 +44,24 @@ def load_environment(name: str, options: Mapping[str, Any] | None = None) -> Env
     return environment
 
 
+def import_place(place: str, what: str) -> ModuleType:
+    """Import ``package.module`` or ``path/file.py``.
+
+    Args:
+        place: The part of a name before its colon.
+        what: Names in errors what is being loaded, such as "environment 'desk.py:Desk'".
+
+    Raises:
+        EnvironmentLoadError: there is no such module, or its code raised.
+    """
+    return _import_file(Path(place), what) if place.endswith(".py") else _import_module(place, what)
+
+
 def _find_class(source: str, name: str) -> type[Environment]:
     place, colon, class_name = source.rpartition(":")
     if not colon or not place or not class_name:
         raise EnvironmentLoadError(f"unknown environment {name!r}: expected {FORMS}")
-    module = _import_file(Path(place), name) if place.endswith(".py") else _import_module(place, name)
+    module = import_place(place, f"environment {name!r}")
     found = getattr(module, class_name, None)
     if not (inspect.isclass(found) and issubclass(found, Environment)):
         there = [
@@ -61,20 +75,20 @@ def _find_class(source: str, name: str) -> type[Environment]:
     return found
 
 
-def _import_module(place: str, name: str) -> ModuleType:
+def _import_module(place: str, what: str) -> ModuleType:
     try:
         return importlib.import_module(place)
     except Exception as error:  # whatever a user's module raises while it is imported
-        raise EnvironmentLoadError(f"environment {name!r}: importing {place} failed: {error!r}") from error
+        raise EnvironmentLoadError(f"{what}: importing {place} failed: {error!r}") from error
 
 
-def _import_file(path: Path, name: str) -> ModuleType:
+def _import_file(path: Path, what: str) -> ModuleType:
     if not path.is_file():
-        raise EnvironmentLoadError(f"environment {name!r}: there is no file {path.resolve()}")
-    module_name = f"turnwright_environment_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
+        raise EnvironmentLoadError(f"{what}: there is no file {path.resolve()}")
+    module_name = f"turnwright_file_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise EnvironmentLoadError(f"environment {name!r}: {path} is not a Python file")
+        raise EnvironmentLoadError(f"{what}: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and get_type_hints look their module up by name.
     sys.modules[module_name] = module
@@ -82,7 +96,7 @@ def _import_file(path: Path, name: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file raises while it is imported
         del sys.modules[module_name]
-        raise EnvironmentLoadError(f"environment {name!r}: importing {path} failed: {error!r}") from error
+        raise EnvironmentLoadError(f"{what}: importing {path} failed: {error!r}") from error
     return module
 
 
