@@ -1,6 +1,7 @@
 """What the engine samples: the same as a plain forward pass would, whatever is scheduled beside it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -63,7 +64,7 @@ def test_what_is_sampled_depends_on_the_key_and_not_on_the_company():
 
 
 def test_a_long_prompt_is_fed_in_chunks(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("turnwright.inference.local.EXTENSION_TOKENS", 8)
+    monkeypatch.setattr("turnwright.inference.local_passes.EXTENSION_TOKENS", 8)
     policy = tiny_policy()
     episodes = play_all(LocalEngine(policy), mixed_plans(4), seed=3)
     assert worst_gap(policy, episodes) < 1e-4
@@ -168,13 +169,17 @@ def test_a_stop_id_ends_the_reply_and_is_part_of_it():
     assert cut.finish_reason == "stop"
 
 
-def test_a_stop_sequence_ends_the_reply_and_is_part_of_it():
+def test_a_stop_rule_is_asked_after_each_id_with_all_ids_so_far():
     engine, request, free = long_reply()
-    stop = free.token_ids[10:13]
-    end = next(i for i in range(3, 31) if free.token_ids[i - 3 : i] == stop)
-    cut = answer(engine, replace(request, stop_sequences=((60, 60, 60), stop)))
-    assert cut.token_ids == free.token_ids[:end]
-    assert cut.finish_reason == "stop"
+    asked: list[tuple[int, ...]] = []
+
+    def enough(token_ids: Sequence[int]) -> bool:
+        asked.append(tuple(token_ids))
+        return len(token_ids) == 13
+
+    cut = answer(engine, replace(request, stop_when=enough))
+    assert (cut.token_ids, cut.finish_reason) == (free.token_ids[:13], "stop")
+    assert asked == [free.token_ids[:length] for length in range(1, 14)]
 
 
 def test_the_sequence_limit_cuts_a_reply_and_refuses_a_prompt_without_room():

@@ -1,9 +1,16 @@
 """Engine: token ids in; token ids, log-probabilities and policy versions out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from turnwright.core.episode import EpisodeKey, FinishReason
+
+StopRule = Callable[[Sequence[int]], bool]
+"""Given all ids sampled so far, tells whether the reply ends here."""
+
+TokenListener = Callable[[tuple[int, ...]], None]
+"""Takes the ids that were sampled since it was called last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,8 @@ class GenerationRequest:
     top_p: float = 1.0
     stop_token_ids: frozenset[int] = frozenset()
     """A sampled stop id ends the reply and is part of it."""
-    stop_sequences: tuple[tuple[int, ...], ...] = ()
-    """Id sequences that end the reply; the sequence is part of it."""
+    stop_when: StopRule | None = None
+    """Asked after each sampled id, which is part of the reply either way; may run on the engine's thread."""
     sampling_key: int = 0
     """Key of the request's random stream (core/seeding.py); position t of the reply uses (key, t)."""
 
@@ -51,7 +58,7 @@ class Engine(Protocol):
     """An inference engine serving one policy.
 
     An episode is opened before its first request and closed after its last: between turns its KV may be kept,
-    and deterministic rounds wait for every open episode.
+    and deterministic rounds wait for every open episode. It may have several requests in work at once.
     """
 
     @property
@@ -69,13 +76,20 @@ class Engine(Protocol):
         ...
 
     def close_episode(self, key: EpisodeKey) -> None:
-        """Forget an episode and free its KV; unknown keys are ignored."""
+        """Forget an episode, end its requests in work and free its KV; unknown keys are ignored."""
         ...
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_tokens: TokenListener | None = None) -> Generation:
         """Sample one reply.
 
-        Raises ContextOverflowError when the prompt leaves no room, EngineStoppedError when the queue is full or
-        the engine is closed.
+        Args:
+            request: What to sample; cancelling the call frees all it holds.
+            on_tokens: Called on the event loop with each sampled id once, in order, the stop id included, the last
+                ones before this returns.
+
+        Raises:
+            ContextOverflowError: The prompt leaves no room.
+            EngineStoppedError: The queue is full, or the engine or the episode is closed.
+            Exception: What ``stop_when`` or ``on_tokens`` raised ends this request and no other.
         """
         ...
