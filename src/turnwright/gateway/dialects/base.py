@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from turnwright.core.message import Message
 from turnwright.core.protocols import ReplyDelta
-from turnwright.gateway.calls import Answer, Call
+from turnwright.gateway.calls import Answer, Call, Line
 from turnwright.gateway.refusals import Refusal, RefusalCode
 
 AWS_ERRORS: dict[RefusalCode, str] = {
@@ -31,6 +32,8 @@ AWS_ERRORS: dict[RefusalCode, str] = {
 class EarlierReply:
     """A reply that a request goes on from without repeating the conversation (``previous_response_id``)."""
 
+    field: str
+    """Request field that names it."""
     id: str
     """As the caller spelled it."""
     line_name: str
@@ -58,6 +61,24 @@ class ReadCall:
     earlier_reply: EarlierReply | None = None
     echo: Mapping[str, object] = field(default_factory=dict[str, object])
     """Fields that the reply repeats as they were asked, by their names on the wire."""
+
+    def messages_on(self, line: Line) -> tuple[Message, ...]:
+        """Return the whole conversation: the messages of the request and those that it only refers to.
+
+        Raises:
+            Refusal: The earlier reply is of another trajectory, or is not there.
+        """
+        messages, earlier = self.call.messages, self.earlier_reply
+        if earlier is None:
+            return messages
+        if earlier.line_name != line.name:
+            raise Refusal(
+                "validation",
+                f"{earlier.field} must name a reply of this trajectory ({line.name!r}): got {earlier.id!r}",
+                field=earlier.field,
+            )
+        history = line.conversation(earlier.turn)[earlier.num_dropped :]
+        return (*messages[: earlier.inserted_at], *history, *messages[earlier.inserted_at :])
 
 
 class EventWriter(Protocol):

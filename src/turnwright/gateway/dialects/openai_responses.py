@@ -122,6 +122,7 @@ def _earlier_reply(body: Fields, *, inserted_at: int) -> EarlierReply | None:
     if found is None:
         raise body.refuse("previous_response_id", "the id of a response of this trajectory (resp_...)")
     return EarlierReply(
+        field="previous_response_id",
         id=id,
         line_name=found["line"],
         turn=int(found["turn"]),
