@@ -31,7 +31,7 @@ SERVICE = "sagemaker"
 """Signing name of the job runtime and of the bearer."""
 
 _LONGEST_BEARER_TEXT = 16384
-_CREDENTIAL = rf"(?P<key>\w{{8,128}})/(?P<day>\d{{8}})/(?P<region>[a-z0-9-]{{1,64}})/{SERVICE}/aws4_request"
+_CREDENTIAL = rf"(?P<key>[\w.+@-]{{1,128}})/(?P<day>\d{{8}})/(?P<region>[a-z0-9-]{{1,64}})/{SERVICE}/aws4_request"
 _AUTHORIZATION = re.compile(
     rf"AWS4-HMAC-SHA256 +Credential={_CREDENTIAL}, *SignedHeaders=(?P<headers>[a-z0-9_;-]+), *"
     r"Signature=(?P<signature>[0-9a-f]{64})",
