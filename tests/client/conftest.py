@@ -1,8 +1,8 @@
 from collections.abc import Iterator
 
 import pytest
-from client.stub_gateway import StubGateway
 
+from client.stub_gateway import StubGateway
 from turnwright.client import Backoff
 
 

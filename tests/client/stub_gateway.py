@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self, cast
+from urllib.parse import parse_qsl
 
 JOB_ARN = "arn:aws:sagemaker:local:000000000000:job/AgentRFT/demo"
 SEALED = json.dumps({"message": "Cannot transition trajectory 't-1' from ready to ready"})
@@ -25,6 +26,7 @@ class Reply:
 class Received:
     method: str
     path: str
+    query: Mapping[str, str]
     headers: Mapping[str, str]
     """Names in lower case."""
     body: Any
@@ -83,6 +85,7 @@ class StubGateway:
 class _Server(ThreadingHTTPServer):
     gateway: StubGateway
     daemon_threads = True
+    request_queue_size = 128
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,10 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         gateway = cast(_Server, self.server).gateway
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.loads(content) if content else None
-        gateway.received.append(Received(method=self.command, path=path, headers=headers, body=body))
+        gateway.received.append(
+            Received(method=self.command, path=path, query=dict(parse_qsl(query)), headers=headers, body=body)
+        )
         waiting = gateway.replies.get(path)
         reply = waiting.pop(0) if waiting else Reply(body=_model_reply(path, headers))
         if reply.drop:

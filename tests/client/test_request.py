@@ -44,7 +44,13 @@ SDK = {
 }
 MIXED = {
     "prompt": "order: O3",
-    "metadata": {"job_arn": None, "jobArn": JOB_ARN, "trajectoryId": "t-5f2c", "endpoint": "http://gw:1", "api_key": "k"},
+    "metadata": {
+        "job_arn": None,
+        "jobArn": JOB_ARN,
+        "trajectoryId": "t-5f2c",
+        "endpoint": "http://gw:1",
+        "api_key": "k",
+    },
     "inference_params": {"temperature": 1, "topP": 0.5, "maxTokens": 8.0},
 }
 

@@ -104,7 +104,10 @@ def _reports_for_mapping(result: Mapping[str, Any]) -> tuple[Report, ...]:
 def _finite(value: object, what: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{what} must be a number, got {type(value).__name__}: {value!r:.200}; convert it with float()")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ValueError(f"{what} must be finite, got {number}; an attempt without a reward is an error, not a number")
     return number

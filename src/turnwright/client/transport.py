@@ -13,7 +13,6 @@ from functools import cache
 from http.client import HTTPException
 from urllib.error import URLError
 
-_MOST_BYTES = 16 * 2**20
 _MOST_MESSAGE_CHARACTERS = 500
 
 
@@ -57,8 +56,7 @@ def exchange(method: str, url: str, *, headers: Mapping[str, str], body: bytes, 
     request = urllib.request.Request(url, data=body or None, headers=dict(headers), method=method)
     try:
         with _opener().open(request, timeout=seconds) as response:
-            content = response.read(_MOST_BYTES)
-            return Answer(status=response.status, body=content, retry_after=response.headers.get("Retry-After"))
+            return Answer(status=response.status, body=response.read(), retry_after=response.headers.get("Retry-After"))
     except (OSError, HTTPException) as problem:
         reason = problem.reason if isinstance(problem, URLError) else problem
         unconnected = isinstance(reason, ConnectionRefusedError | socket.gaierror)

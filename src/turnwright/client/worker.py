@@ -8,13 +8,16 @@ process died, the gateway gives it to another.
 """
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from turnwright.client.delivery import Backoff
 from turnwright.client.errors import FeedbackError
@@ -43,14 +46,17 @@ def work(
         handler: What ``rollout_handler`` returns, or any function of the payload that reports for itself. What it
             raises is logged, and the worker goes on.
         concurrency: Rollouts in work at a time, each in a thread.
-        wait_seconds: How long the gateway may hold a request for the next rollout open.
+        wait_seconds: How long the gateway may hold a request for the next rollout open, at most 60.
         heartbeat_seconds: Pause between heartbeats; well below the lease.
         stop: Set it to end ``work`` after the rollouts in work and the open requests.
 
     Raises:
         FeedbackError: The gateway refuses this worker: a wrong token, a wrong URL, or a gateway without a queue.
     """
-    queue = _Queue(endpoint=endpoint.rstrip("/"), token=token, wait=wait_seconds, heartbeat=heartbeat_seconds)
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+    queue = _Queue(
+        endpoint=endpoint.rstrip("/"), token=token, worker=name, wait=wait_seconds, heartbeat=heartbeat_seconds
+    )
     stop = stop or threading.Event()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="rollout") as threads:
         loops = [threads.submit(_work, queue, handler, stop) for _ in range(concurrency)]
@@ -67,20 +73,22 @@ class _Queue:
 
     endpoint: str
     token: str
+    worker: str
+    """The lease is held under this name."""
     wait: float
     heartbeat: float
 
-    def call(self, method: str, path: str, seconds: float) -> Answer | NoAnswer:
-        headers = {"Authorization": f"Bearer {self.token}"}
-        return exchange(method, self.endpoint + path, headers=headers, body=b"", seconds=seconds)
-
     def next(self) -> Answer | NoAnswer:
         """Ask for a rollout; 204 = there is none yet."""
-        return self.call("GET", f"/rollouts/next?wait={self.wait:g}", self.wait + 30)
+        return self._call("GET", "/rollouts/next", {"wait": f"{self.wait:g}"}, seconds=self.wait + 30)
 
     def beat(self, trajectory_id: str) -> Answer | NoAnswer:
         """Keep a lease."""
-        return self.call("POST", f"/rollouts/{quote(trajectory_id, safe='')}/heartbeat", self.heartbeat + 10)
+        return self._call("POST", f"/rollouts/{quote(trajectory_id, safe='')}/heartbeat", {}, seconds=10)
+
+    def _call(self, method: str, path: str, query: dict[str, str], *, seconds: float) -> Answer | NoAnswer:
+        url = f"{self.endpoint}{path}?{urlencode({**query, 'worker': self.worker})}"
+        return exchange(method, url, headers={"Authorization": f"Bearer {self.token}"}, body=b"", seconds=seconds)
 
 
 def _work(queue: _Queue, handler: Callable[[Any], Any], stop: threading.Event) -> None:

@@ -19,7 +19,8 @@ def chat_openai(rollout: Rollout, **options: Any) -> "ChatOpenAI":
 
     Example::
 
-        create_agent(chat_openai(rollout), tools=[search]).invoke({"messages": [("user", rollout.prompt)]})
+        agent = create_agent(chat_openai(rollout), tools=[search])
+        agent.invoke({"messages": [("user", rollout.prompt)]})
     """
     chat_model = framework("langchain_openai", package="langchain-openai").ChatOpenAI
     # With a base URL of one's own, ChatOpenAI reports no token usage of streams unless told to.
