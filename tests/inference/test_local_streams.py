@@ -172,3 +172,29 @@ def test_a_listener_may_close_the_episode_it_listens_to():
         await engine.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_request_cancelled_as_its_last_id_arrives_leaves_the_engine_whole():
+    policy = tiny_policy()
+    room = policy.max_sequence_length - 3
+    request = GenerationRequest(key=KEY, turn=0, prompt_token_ids=(9, 10, 11), max_tokens=room, sampling_key=5)
+
+    async def run() -> None:
+        engine = LocalEngine(policy)
+        engine.open_episode(KEY)
+        heard: list[int] = []
+
+        def listen(token_ids: tuple[int, ...]) -> None:
+            heard.extend(token_ids)
+            if len(heard) == room:
+                task.cancel()
+
+        task = asyncio.create_task(engine.generate(request, listen))
+        company = asyncio.create_task(engine.generate(request))
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert (await company).token_ids == tuple(heard)
+        assert (await engine.generate(request)).token_ids == tuple(heard)
+        await engine.close()
+
+    asyncio.run(asyncio.wait_for(run(), 30))
