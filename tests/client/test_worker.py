@@ -36,13 +36,21 @@ def agent(rollout: Rollout) -> float:
 
 
 def test_it_asks_until_there_is_a_rollout_and_runs_it(gateway: StubGateway) -> None:
-    work_through(gateway, agent, EMPTY, EMPTY, handed_out(gateway, "t-1"), EMPTY, handed_out(gateway, "t-2"))
+    work_through(gateway, agent, EMPTY, handed_out(gateway, "t-1"), handed_out(gateway, "t-2"))
     assert [body["TrajectoryId"] for body in gateway.bodies("/update-reward")] == ["t-1", "t-2"]
     asked = [call for call in gateway.received if call.path == NEXT]
     assert {(call.method, call.headers["authorization"]) for call in asked} == {("GET", "Bearer worker-token")}
     assert {call.query["wait"] for call in asked} == {"20"}
     assert len({call.query["worker"] for call in asked}) == 1
-    assert len(asked) == 6
+    assert len(asked) == 4
+
+
+def test_a_closing_gateway_is_not_hammered(gateway: StubGateway) -> None:
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    gateway.answers(NEXT, *[EMPTY] * 1000)
+    work(gateway.url, "worker-token", agent, stop=stop)
+    assert calls(gateway, NEXT) == 1
 
 
 def test_heartbeats_come_while_the_handler_works_and_stop_with_it(gateway: StubGateway) -> None:

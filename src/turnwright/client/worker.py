@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ from turnwright.client.request import Rollout
 from turnwright.client.transport import Answer, NoAnswer, exchange
 
 _log = logging.getLogger(__name__)
+_LEAST_SECONDS = 0.5
+"""From one request for a rollout to the next: a gateway that is closing answers 204 at once."""
 
 
 def work(
@@ -96,11 +99,14 @@ def _work(queue: _Queue, handler: Callable[[Any], Any], stop: threading.Event) -
     failures = 0
     try:
         while not stop.is_set():
+            asked = time.monotonic()
             outcome = queue.next()
             if isinstance(outcome, Answer) and outcome.status in (200, 204):
                 failures = 0
                 if outcome.status == 200:
                     _run(queue, handler, outcome.body)
+                else:
+                    stop.wait(asked + _LEAST_SECONDS - time.monotonic())
                 continue
             failures += 1
             _require_hope(outcome)
