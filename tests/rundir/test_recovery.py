@@ -42,33 +42,59 @@ def test_a_sealed_one_without_reward_is_ready() -> None:
 
 
 def test_a_rewarded_one_is_the_whole_attempt() -> None:
-    attempt = rebuilt(sample.sealed(abandoned=(1,)), sample.reward(0.25, 0.5)).attempt()
+    attempt = rebuilt(sample.sealed(), sample.reward(0.25, 0.5)).attempt()
     assert attempt is not None
-    assert [turn.abandoned for turn in attempt.trajectory.turns] == [False, True]
+    assert attempt.trajectory == rebuilt().trajectory
     episode = attempt.episode
     assert (episode.key, episode.task) == (sample.KEY, sample.TASK)
     assert episode.opening == (sample.SYSTEM, sample.QUESTION)
     assert episode.tools == (sample.TOOL,)
     assert episode.outcome == Rewarded(value=0.75, turn_values=(0.25, 0.5), components={"exact": 1.0})
-    assert episode.turns == (
-        Turn(
-            reply=sample.LOOKS_UP,
-            responses=(sample.RESULT,),
-            num_prompt_tokens=2,
-            num_sampled_tokens=2,
-            mean_logprob=pytest.approx(-0.4),  # pyright: ignore[reportArgumentType]
-            policy_version=4,
-            latency_ms=3.5,
-        ),
-        Turn(
-            reply=sample.ANSWERS,
-            finish_reason="length",
-            num_prompt_tokens=5,
-            num_sampled_tokens=1,
-            mean_logprob=-0.25,
-            policy_version=4,
-        ),
+    first, second = episode.turns
+    assert first == Turn(
+        reply=sample.LOOKS_UP,
+        responses=(sample.RESULT,),
+        num_prompt_tokens=2,
+        num_sampled_tokens=2,
+        mean_logprob=first.mean_logprob,
+        policy_version=4,
+        latency_ms=3.5,
     )
+    assert first.mean_logprob == pytest.approx(-0.4)
+    assert second == Turn(
+        reply=sample.ANSWERS,
+        finish_reason="length",
+        num_prompt_tokens=5,
+        num_sampled_tokens=1,
+        mean_logprob=-0.25,
+        policy_version=4,
+    )
+
+
+def test_a_reply_that_never_arrived_is_no_turn_of_the_episode_but_one_of_the_trajectory() -> None:
+    again = replace(sample.FIRST, index=1, turn_kind="fork", cause="branched")
+    answer = replace(sample.SECOND, index=2, parent=1)
+    records = (sample.OPENED, sample.FIRST, again, answer, sample.sealed(abandoned=(0,)), sample.reward(0.0, 1.0))
+    attempt = rebuild(records).attempt()
+    assert attempt is not None
+    assert [turn.abandoned for turn in attempt.trajectory.turns] == [True, False, False]
+    assert attempt.episode.opening == (sample.SYSTEM, sample.QUESTION)
+    assert attempt.episode.messages == (
+        sample.SYSTEM,
+        sample.QUESTION,
+        sample.LOOKS_UP,
+        sample.RESULT,
+        sample.ANSWERS,
+    )
+    assert attempt.episode.outcome == Rewarded(value=1.0, turn_values=(0.0, 1.0), components={"exact": 1.0})
+
+
+def test_an_episode_whose_first_reply_was_lost_opens_with_the_whole_next_request() -> None:
+    attempt = rebuilt(sample.sealed(abandoned=(0,)), sample.reward(1.0)).attempt()
+    assert attempt is not None
+    assert attempt.episode.opening == (sample.SYSTEM, sample.QUESTION, sample.LOOKS_UP, sample.RESULT)
+    assert attempt.episode.tools == (sample.TOOL,)
+    assert [turn.reply for turn in attempt.episode.turns] == [sample.ANSWERS]
 
 
 def test_a_reward_before_the_seal_takes_effect_with_it() -> None:
@@ -109,6 +135,7 @@ def test_a_row_that_begins_anew_still_shows_what_followed_the_turn_before() -> N
     fork = replace(
         sample.SECOND,
         parent=None,
+        follows=0,
         turn_kind="fork",
         cause="history_edited",
         new_prompt_token_ids=(1, 2, 3),

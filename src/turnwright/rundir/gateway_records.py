@@ -53,6 +53,8 @@ class TurnRecorded:
     """Number of the call within the trajectory, from 0."""
     parent: int | None
     """Turn this one extends; None when it starts a row."""
+    follows: int | None = None
+    """Without a parent: the turn whose reply the request answers nevertheless, as a fork may."""
     turn_kind: TurnKind
     cause: str = ""
     """For a fork: why the history no longer agrees."""
@@ -169,7 +171,7 @@ def outcome_of(
     Args:
         status: What the agent said when it completed.
         rewards: What it gave, one value or one per turn; None = nothing yet.
-        num_turns: Turns of the attempt when it was sealed.
+        num_turns: Turns whose reply reached the agent.
         detail: For a failed attempt, why.
         components: Named parts of the reward.
         truncation: The limit that cut the attempt, if one did.

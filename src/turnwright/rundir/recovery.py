@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 from turnwright.core.episode import Episode, Turn
 from turnwright.core.errors import AlignmentError
 from turnwright.core.group import Attempt
-from turnwright.core.message import Message
+from turnwright.core.message import Message, ToolSpec
 from turnwright.core.outcome import Failed, Outcome
 from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
 from turnwright.rundir.gateway_records import (
@@ -50,7 +50,7 @@ class RecoveredTrajectory:
         return outcome_of(
             status=self.sealed.status,
             rewards=reward.values if reward else None,
-            num_turns=len(self.turns),
+            num_turns=sum(not turn.abandoned for turn in self.trajectory.turns),
             detail=self.sealed.detail,
             components=reward.components if reward else None,
             truncation=self.sealed.truncation,
@@ -65,19 +65,23 @@ class RecoveredTrajectory:
         return "failed" if isinstance(outcome, Failed) else "rewarded"
 
     def attempt(self) -> Attempt | None:
-        """Return the attempt, in messages and in tokens; None while it has no outcome."""
+        """Return the attempt; None while it has no outcome.
+
+        Its episode has the turns whose reply reached the agent, its trajectory has all.
+        """
         outcome = self.outcome
         if outcome is None:
             return None
-        first = self.turns[0] if self.turns else None
+        turns = {turn.index: turn for turn in self.turns}
+        kept = [turn for turn in self.trajectory.turns if not turn.abandoned]
+        first = turns[kept[0].index] if kept else None
         responses = _responses(self.turns)
-        sampled = {turn.index: turn for turn in self.trajectory.turns}
         episode = Episode(
             key=self.opened.key,
             task=self.opened.task,
-            opening=first.new_messages if first else (),
-            tools=(first.tools or ()) if first else (),
-            turns=tuple(_turn(turn, sampled[turn.index], responses.get(turn.index, ())) for turn in self.turns),
+            opening=_conversation(first, turns) if first else (),
+            tools=_tools(first, turns) if first else (),
+            turns=tuple(_turn(turns[turn.index], turn, responses.get(turn.index, ())) for turn in kept),
             outcome=outcome,
         )
         return Attempt(episode=episode, trajectory=self.trajectory)
@@ -161,33 +165,35 @@ def _sampled(turns: Sequence[TurnRecorded], abandoned: frozenset[int]) -> tuple[
     return tuple(sampled)
 
 
-def _responses(turns: Sequence[TurnRecorded]) -> Mapping[int, tuple[Message, ...]]:
-    """Return what followed each reply: what the first call brought along that went on from it.
+def _conversation(turn: TurnRecorded, turns: Mapping[int, TurnRecorded]) -> tuple[Message, ...]:
+    """Return all messages of a turn's request."""
+    messages = turn.new_messages
+    while turn.parent is not None:
+        turn = turns[turn.parent]
+        messages = (*turn.new_messages, turn.reply, *messages)
+    return messages
 
-    A call that starts a row anew sends the whole conversation; what follows the last reply in there follows the
-    latest turn that said the same.
-    """
+
+def _tools(turn: TurnRecorded, turns: Mapping[int, TurnRecorded]) -> tuple[ToolSpec, ...]:
+    while turn.tools is None and turn.parent is not None:
+        turn = turns[turn.parent]
+    return turn.tools or ()
+
+
+def _responses(turns: Sequence[TurnRecorded]) -> Mapping[int, tuple[Message, ...]]:
+    """Return what followed each reply: what the first call brought along that answered it."""
     following: dict[int, tuple[Message, ...]] = {}
-    for position, turn in enumerate(turns):
+    for turn in turns:
         if turn.parent is not None:
             following.setdefault(turn.parent, turn.new_messages)
-            continue
-        last = next((i for i in range(len(turn.new_messages) - 1, -1, -1) if _is_reply(turn.new_messages[i])), None)
-        if last is not None:
-            said = _said(turn.new_messages[last])
-            earlier = next((other for other in reversed(turns[:position]) if _said(other.reply) == said), None)
-            if earlier is not None:
-                following.setdefault(earlier.index, turn.new_messages[last + 1 :])
+        elif turn.follows is not None:
+            following.setdefault(turn.follows, _after_last_reply(turn.new_messages))
     return following
 
 
-def _is_reply(message: Message) -> bool:
-    return message.role == "assistant"
-
-
-def _said(message: Message) -> tuple[str, tuple[str, ...]]:
-    """Return what a client keeps of a reply when it sends it back: call ids, spacing and reasoning may change."""
-    return message.content.strip(), tuple(call.name for call in message.tool_calls)
+def _after_last_reply(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    last = max((i for i, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    return messages[last + 1 :]
 
 
 def _turn(recorded: TurnRecorded, sampled: SampledTurn, responses: tuple[Message, ...]) -> Turn:
