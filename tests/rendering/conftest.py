@@ -1,5 +1,9 @@
-"""Three families: our own tokenizer and template, a Qwen-like template on it, and a Llama-like tokenizer."""
+"""Three families: our own tokenizer and template, a Qwen-like template on it, and a Llama-like tokenizer.
 
+``tiny`` is the shipped policy's renderer.
+"""
+
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -56,6 +60,11 @@ def qwen_like() -> Renderer:
 @pytest.fixture(scope="session")
 def llama_like(llama_like_tokenizer: PreTrainedTokenizerFast) -> Renderer:
     return Renderer(llama_like_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Renderer:
+    return Renderer.load(Path(str(files("turnwright.policies"))) / "tiny")
 
 
 @pytest.fixture(scope="session", params=["own", "qwen_like", "llama_like"])

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,24 @@ def user(text: str) -> Message:
 
 def said(text: str) -> Message:
     return Message(role="assistant", content=text)
+
+
+def writing_call_ids(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Return the tokenizer under a template that writes the ids of calls and results."""
+    template = (
+        "{%- for m in messages -%}<|im_start|>{{ m.role }}\n"
+        "{%- if m.role == 'tool' -%}{{ m.tool_call_id }} says {% endif -%}"
+        "{{- m.content -}}"
+        "{%- for call in m.tool_calls or [] -%}{{ '<tool_call>' ~ call.function.name ~ '</tool_call>' }}{%- endfor -%}"
+        "<|im_end|>\n{%- endfor -%}"
+        "{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        eos_token="<|im_end|>",
+        extra_special_tokens=["<|im_start|>"],
+        chat_template=template,
+    )
 
 
 words = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12).map(str.strip).filter(bool)
@@ -150,6 +169,76 @@ def test_reasoning_a_template_knows_nothing_of_stays_in_the_text(llama_like: Ren
 def test_call_ids_count_only_where_the_template_writes_them(own: Renderer):
     again = Message(role="tool", content=RESULT.content, tool_call_id="call_7_0", name="get_order")
     assert own.continuation_ids((), [RESULT], TOOLS) == own.continuation_ids((), [again], TOOLS)
+
+
+def test_no_prompt_depends_on_how_a_client_names_calls(own_tokenizer: PreTrainedTokenizerFast):
+    renderer = Renderer(writing_call_ids(own_tokenizer))
+
+    def conversation(*ids: str) -> list[Message]:
+        return [
+            user("hi"),
+            *(
+                message
+                for turn in (ids[:2], ids[2:])
+                for message in (
+                    Message(role="assistant", tool_calls=tuple(replace(CALL, id=id) for id in turn)),
+                    *(replace(RESULT, tool_call_id=id) for id in turn),
+                )
+            ),
+        ]
+
+    ours, theirs = conversation("call_0_0", "call_0_1", "call_1_0"), conversation("toolu_x", "toolu_y", "fc-17")
+    assert renderer.prompt_ids(ours, TOOLS) == renderer.prompt_ids(theirs, TOOLS)
+    assert renderer.prompt_text(ours, TOOLS).count("call00001 says") == 1
+    swapped = [*ours[:2], ours[3], ours[2]]
+    assert "call00001 says" in renderer.prompt_text(swapped, TOOLS).partition("call00000 says")[0]
+
+
+def test_results_are_numbered_the_same_in_a_continuation(own_tokenizer: PreTrainedTokenizerFast):
+    renderer = Renderer(writing_call_ids(own_tokenizer))
+    messages: list[Message] = [user("hi")]
+    held = renderer.prompt_ids(messages, TOOLS)
+    for turn in range(3):
+        call = replace(CALL, id=f"call_{turn}_0")
+        reply, result = Message(role="assistant", tool_calls=(call,)), replace(RESULT, tool_call_id=call.id)
+        sampled = renderer.reply_ids(reply)
+        held += sampled + renderer.continuation_ids(sampled, [result], TOOLS)
+        messages += [reply, result]
+    assert renderer.decode(held) == renderer.prompt_text(messages, TOOLS)
+
+
+@pytest.mark.parametrize(
+    ("held", "full", "expected"),
+    [
+        ("", "order: O3", "order: O3"),
+        ("order", "order: O3", ": O3"),
+        ("order: O3", "order: O3", ""),
+        ("ord", "order: O3", None),
+        ("item", "order: O3", None),
+        ("order: O3 and more", "order: O3", None),
+        ("a 北", "a 北 b", " b"),
+        ("a \ufffd", "a 北 b", None),
+        ("a \ufffd", "a \ufffd b", " b"),
+        ("<|im_start|>user", "<|im_start|>user\nhi", "\nhi"),
+    ],
+)
+def test_what_follows_held_text_is_found_in_the_ids(tiny: Renderer, held: str, full: str, expected: str | None):
+    ids = tiny.encode(full)
+    more = tiny.remainder_ids(held, ids)
+    assert (None if more is None else tiny.decode(more)) == expected
+    assert more is None or ids[len(ids) - len(more) :] == more
+
+
+def test_what_cannot_be_rendered_is_refused_with_the_templates_reason(llama_like: Renderer, own: Renderer):
+    llama_like.require_renderable([user("hi"), CALLING, RESULT], TOOLS)
+    two = Message(role="assistant", tool_calls=(CALL, CALL))
+    with pytest.raises(UnsupportedModelError, match="one call at a time"):
+        llama_like.require_renderable([user("hi"), two], ())
+    with pytest.raises(UnsupportedModelError, match=r"conversation of no messages: .*empty conversation"):
+        own.require_renderable([], ())
+    deep = Message(role="assistant", tool_calls=(replace(CALL, arguments='{"a": ' + "[" * 900 + "]" * 900 + "}"),))
+    with pytest.raises(UnsupportedModelError, match="recursion"):
+        own.require_renderable([user("hi"), deep], ())
 
 
 def test_other_tools_are_another_prompt(own: Renderer):

@@ -4,9 +4,13 @@ Works with any Hugging Face tokenizer that has a chat template. Sampled ids are 
 is the text that the template puts between the end of a reply and the next generation prompt, tokenised on its own.
 That text is found by rendering a short stand-in conversation, so its cost does not grow with the history, and it is
 cached, because the attempts of a group meet the same tool results.
+
+What a message, a tool's result or a tool's description spells is always ordinary text: only the template writes tokens
+that open and close turns (control_tokens.py).
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -15,7 +19,10 @@ from typing import TYPE_CHECKING, Any, cast
 from turnwright.core.errors import UnsupportedModelError
 from turnwright.core.message import Message, ToolSpec
 from turnwright.rendering.cache import RecentlyUsed
+from turnwright.rendering.control_tokens import restored
+from turnwright.rendering.decoding import TextStream
 from turnwright.rendering.parsing import parse_reply_text
+from turnwright.rendering.stops import cut_at_stop
 from turnwright.rendering.template import STAND_IN, USER, ChatTemplate
 
 if TYPE_CHECKING:
@@ -73,12 +80,18 @@ class Renderer:
 
     def prompt_text(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> str:
         """Return the full rendering of a conversation, up to where the reply begins."""
-        return self.template.text(messages, tools, generation_prompt=True)
+        return restored(self.template.text(messages, tools, generation_prompt=True))
+
+    def require_renderable(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> None:
+        """Raise UnsupportedModelError, with the template's own reason, when it does not render a conversation."""
+        self.template.text(messages, tools, generation_prompt=True)
 
     def prompt_ids(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[int, ...]:
         """Return the ids of ``prompt_text``."""
         key = (*map(self._key, messages), self._tools_key(tools))
-        return self._prompts.get(key, lambda: self.encode(self.prompt_text(messages, tools)))
+        return self._prompts.get(
+            key, lambda: self.template.encode(self.template.text(messages, tools, generation_prompt=True))
+        )
 
     def shared_prefix_length(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         """Return how many leading ids of the prompt depend on system text and tools alone."""
@@ -118,11 +131,44 @@ class Renderer:
             return tail[tail.index(last) + 1 :]
         return tail
 
-    def parse_reply(self, token_ids: Sequence[int], *, turn: int) -> Message:
-        """Return the assistant message that sampled ids spell."""
-        stopped = bool(token_ids) and token_ids[-1] in self.stop_token_ids
-        text = self.decode(token_ids[:-1] if stopped else token_ids)
+    def remainder_ids(self, held_text: str, full_ids: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the ids at the end of ``full_ids`` whose text follows ``held_text``.
+
+        Returns:
+            None when the text of ``full_ids`` does not begin with ``held_text``, or when an id spans its end.
+        """
+        counts = range(len(full_ids) + 1)
+        # The longest of equal length: one that ends within a character is as long as one that ends behind it.
+        cut = bisect_right(counts, len(held_text), key=lambda count: len(self.decode(full_ids[:count]))) - 1
+        return tuple(full_ids[cut:]) if self.decode(full_ids[:cut]) == held_text else None
+
+    def parse_reply(self, token_ids: Sequence[int], *, turn: int, stop: tuple[str, ...] = ()) -> Message:
+        """Return the assistant message that sampled ids spell, cut before the earliest text of ``stop``."""
+        text = cut_at_stop(self.decode(self._without_stop_token(token_ids)), stop)
         return parse_reply_text(text, turn=turn, thinking=self.template.opens_thinking)
+
+    def has_stop(self, token_ids: Sequence[int], stop: tuple[str, ...]) -> bool:
+        """Tell whether the newest of ``token_ids`` completes a text of ``stop``.
+
+        Only the end is decoded, so that it can be asked after each sampled id.
+        """
+        if not stop:
+            return False
+        # An id spells one byte or more; a few more in front, because some decoders change what the first id spells.
+        reach = max(len(text.encode()) for text in stop) + 4
+        tail = self.decode(self._without_stop_token(token_ids[-reach - 1 :]))
+        return any(text in tail for text in stop)
+
+    def token_texts(self, token_ids: Sequence[int]) -> tuple[str, ...]:
+        """Return the text of each id; together they are the text of all.
+
+        Bytes that are no whole character yet count to the id that completes it.
+        """
+        stream = TextStream(self.decode)
+        texts = [stream.feed(token) for token in token_ids]
+        if texts:
+            texts[-1] += stream.finish()
+        return tuple(texts)
 
     def is_canonical(self, reply: Message, sampled_ids: Sequence[int]) -> bool:
         """Tell whether the template renders ``reply`` to exactly the ids that were sampled."""
@@ -130,17 +176,20 @@ class Renderer:
             canonical = self.reply_ids(reply)
         except UnsupportedModelError:
             return False
-        stopped = bool(sampled_ids) and sampled_ids[-1] in self.stop_token_ids
+        stopped = len(self._without_stop_token(sampled_ids)) < len(sampled_ids)
         return tuple(sampled_ids) == (canonical if stopped else canonical[:-1])
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Tokenise text as it stands, adding nothing."""
+        """Tokenise text as it stands, adding nothing: control tokens that it spells are control tokens."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens included."""
         text = self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return cast(str, text)
+
+    def _without_stop_token(self, token_ids: Sequence[int]) -> Sequence[int]:
+        return token_ids[:-1] if token_ids and token_ids[-1] in self.stop_token_ids else token_ids
 
     def _key(self, message: Message) -> Hashable:
         """Return what the rendering of a message depends on; call ids only where the template writes them."""
@@ -177,16 +226,20 @@ class Renderer:
                 f"generation prompt ends: expected {opening!r}, got {text[: len(opening)]!r}; use a template that "
                 "renders replies as they are sampled"
             )
-        ids = self.encode(text[len(opening) :])
+        ids = self.template.encode(text[len(opening) :])
         stops = [position for position, token in enumerate(ids) if token in self.stop_token_ids]
         if stops:
             return ids[: stops[-1] + 1]
         return (*ids, cast(int, self.tokenizer.eos_token_id))
 
     def _render_tail(self, new_messages: Sequence[Message], tools: Sequence[ToolSpec]) -> tuple[int, ...]:
-        reply = Message(role="assistant", content=STAND_IN)
+        stand_in = STAND_IN
+        # What stands before the reply must not spell it.
+        while stand_in in self._tools_key(tools):
+            stand_in += STAND_IN
+        reply = Message(role="assistant", content=stand_in)
         text = self.template.text([USER, reply, *new_messages], tools, generation_prompt=True)
-        return self.encode(text.partition(STAND_IN)[2])
+        return self.template.encode(text.partition(stand_in)[2])
 
 
 def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
