@@ -68,7 +68,7 @@ class RolloutQueue:
             capacity: Most rollouts that wait for a worker; ``put`` waits for room.
             lease_seconds: How long a worker may be silent.
             max_deliveries: How often one rollout is handed out.
-            has_sampled: Says of a trajectory whether its agent has asked the policy yet.
+            has_sampled: Whether the agent of a trajectory has asked the policy yet; False for one it does not know.
         """
         self._room = asyncio.Semaphore(capacity)
         self._lease_seconds = lease_seconds
