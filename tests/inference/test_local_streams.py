@@ -195,6 +195,7 @@ def test_a_request_cancelled_as_its_last_id_arrives_leaves_the_engine_whole():
         assert task.cancelled()
         assert (await company).token_ids == tuple(heard)
         assert (await engine.generate(request)).token_ids == tuple(heard)
+        assert engine.counters.sampled_tokens == 3 * room, "nothing was sampled for nobody"
         await engine.close()
 
     asyncio.run(asyncio.wait_for(run(), 30))
