@@ -66,11 +66,9 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._fold_reasoning = False
         self._built: frozenset[str] = frozenset()
-        self._marked_sources = RecentlyUsed[str](8)
-        # Nothing is marked yet while it is being found what to mark.
-        self._control = ControlTokens(tokenizer, ())
-        self._control = ControlTokens(tokenizer, self._control_spellings())
-        self._marked_sources = RecentlyUsed[str](8)
+        # Nothing is marked while it is being found what to mark.
+        self._mark_with(ControlTokens(tokenizer, ()))
+        self._mark_with(ControlTokens(tokenizer, self._control_spellings()))
         self._built = self._find_built()
         self._fold_reasoning = STAND_IN not in self.text([USER, _SPOKEN], ())
         self.opening = self.text([USER], (), generation_prompt=True)
@@ -106,7 +104,7 @@ class ChatTemplate:
                 chat_template=self._marked_sources.get(source, lambda: self._control.mark(source)),
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
-                **self._marked_variables(),
+                **self._variables,
             )
         # What a template does to values it did not expect: it indexes, adds, calls and descends.
         except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, RecursionError) as error:
@@ -120,6 +118,15 @@ class ChatTemplate:
     def encode(self, marked: str) -> tuple[int, ...]:
         """Return the ids of what ``text`` rendered, or of a part of it."""
         return self._control.encode(marked, trusted=self._built)
+
+    def _mark_with(self, control: ControlTokens) -> None:
+        """Mark these control tokens in the template's source and in its variables (bos_token, eos_token, ...)."""
+        self._control = control
+        self._marked_sources = RecentlyUsed[str](8)
+        variables = self._tokenizer.special_tokens_map.items()
+        self._variables: dict[str, Any] = {
+            name: control.mark(text) for name, text in variables if isinstance(text, str)
+        }
 
     def _control_spellings(self) -> frozenset[str]:
         """Return the spellings of all special tokens, and of added ones that frame a plain conversation."""
@@ -165,14 +172,6 @@ class ChatTemplate:
                     f"text spells {spelling!r}, a control token that this template puts together from pieces, so that "
                     "the two cannot be told apart; write the token as a whole in the template"
                 )
-
-    def _marked_variables(self) -> dict[str, Any]:
-        """Return what templates know as bos_token, eos_token, ..., marked."""
-        return {
-            name: self._control.mark(token)
-            for name, token in self._tokenizer.special_tokens_map.items()
-            if isinstance(token, str)
-        }
 
     def _folded(self, message: dict[str, Any]) -> dict[str, Any]:
         """Write reasoning into the content when the template has no place for it."""
