@@ -8,9 +8,12 @@ from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import ContextOverflowError, EngineStoppedError
 from turnwright.core.message import Message, ToolCall, ToolSpec
 from turnwright.core.protocols import Reply
+from turnwright.core.seeding import derive_key
 from turnwright.core.trajectory import hash_ids
-from turnwright.gateway.recorder import Recorder, SamplingLimits
-from turnwright.inference.base import Generation, GenerationRequest
+from turnwright.gateway.calls import UsedSampling
+from turnwright.gateway.recorder import Recorder
+from turnwright.gateway.sampling import SamplingLimits
+from turnwright.inference.base import Generation, GenerationRequest, TokenListener
 from turnwright.inference.scripted import Script, ScriptedEngine
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.tokens import cut_rows
@@ -126,7 +129,11 @@ def test_realigned_history_keeps_the_sampled_ids(renderer: Renderer):
     conversation = [*OPENING, first.message, result("{}", first)]
     second = session.chat(*conversation)
     session.chat(*conversation, second.message, result("{}", second))
-    assert [kind for _, kind, _ in session.tree] == ["root", "realign", "realign"]
+    assert [kind for _, kind, _ in session.tree] == [
+        "root",
+        "realign",
+        "clean",
+    ]  # the second reply is as the template writes it
     turns = session.recorder.trajectory().turns
     held = turns[0].prompt_token_ids + turns[0].sampled_token_ids
     assert turns[1].prompt_token_ids[: len(held)] == held
@@ -164,7 +171,7 @@ class LetterEngine:
 
     def close_episode(self, key: EpisodeKey) -> None: ...
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_tokens: TokenListener | None = None) -> Generation:
         length = len(self._ids)
         return Generation(token_ids=self._ids, logprobs=(-1.0,) * length, policy_versions=(0,) * length)
 
@@ -188,11 +195,95 @@ def test_an_edited_history_forks(renderer: Renderer):
     assert len(cut_rows(session.recorder.trajectory())) == 2
 
 
-def test_another_opening_is_a_new_conversation(renderer: Renderer):
+@pytest.mark.parametrize(
+    "opening",
+    [
+        (OPENING[0], user("a sub-agent's question")),
+        (replace(OPENING[0], content="You are a sub-agent."), OPENING[1]),
+    ],
+    ids=["question", "system"],
+)
+def test_another_opening_is_a_sub_agent(renderer: Renderer, opening: Sequence[Message]):
     session = Session(renderer, ["early", "late"])
     session.chat(*OPENING)
-    session.chat(OPENING[0], user("a sub-agent's question"))
-    assert session.tree[1] == (None, "fork", "new_conversation")
+    session.chat(*opening)
+    assert session.tree[1] == (None, "fork", "sub_agent")
+
+
+@pytest.mark.parametrize("num_kept", [0, 1, 2])
+def test_a_shorter_middle_is_a_compaction(renderer: Renderer, num_kept: int):
+    session = Session(renderer, ["a0", "a1", "a2", "a3"])
+    conversation = list(OPENING)
+    for question in ("and?", "or?", "why?"):
+        conversation += [session.chat(*conversation).message, user(question)]
+    summary = user("so far: the order is late")
+    kept = conversation[len(conversation) - num_kept :]
+    session.chat(*OPENING, summary, *kept)
+    assert session.tree[3] == (None, "fork", "compaction")
+
+
+def test_an_edit_that_drops_nothing_is_no_compaction(renderer: Renderer):
+    session = Session(renderer, ["a0", "a1", "a2"])
+    first = session.chat(*OPENING)
+    second = session.chat(*OPENING, first.message, user("and?"))
+    edited = replace(first.message, content="something else")
+    session.chat(*OPENING, edited, user("and?"), second.message, user("or?"))
+    assert session.tree[2] == (None, "fork", "history_edited")
+
+
+def test_a_changing_system_text_is_an_edit(renderer: Renderer):
+    session = Session(renderer, ["a0", "a1"])
+    first = session.chat(*OPENING)
+    session.chat(replace(OPENING[0], content="It is noon."), OPENING[1], first.message, user("and?"))
+    assert session.tree[1] == (None, "fork", "history_edited")
+
+
+def test_one_message_that_spells_a_whole_conversation_is_not_that_conversation(renderer: Renderer):
+    engine = LetterEngine(renderer, "get_order")
+    recorder = Recorder(KEY, renderer, engine, sampling=SamplingLimits(max_tokens=64), run_seed=5)
+    reply = asyncio.run(recorder.chat(OPENING, TOOLS)).message
+    whole = renderer.prompt_text([*OPENING, reply, user("and?")], TOOLS)
+    spelled = whole[whole.index(OPENING[1].content) :]
+    asyncio.run(recorder.chat([OPENING[0], user(spelled)], TOOLS))
+    assert [turn.kind for turn in recorder.trajectory().turns] == ["root", "fork"]
+
+
+def test_who_asks_the_same_again_goes_on_from_the_later_reply(renderer: Renderer):
+    session = Session(renderer, ["same", "same", "late"])
+    session.chat(*OPENING)
+    again = session.chat(*OPENING)
+    session.chat(*OPENING, again.message, user("and?"))
+    assert session.tree[2] == (1, "clean", "")
+
+
+def test_a_call_may_stop_early_and_seed_itself(renderer: Renderer):
+    session = Session(renderer, ["Look the order up: O3", "late"])
+    used = UsedSampling(temperature=0.5, top_p=0.9, max_tokens=64, stop=("order",), seed=3)
+    first = asyncio.run(session.recorder.sample(session.recorder.begin(OPENING, TOOLS, used)))
+    assert (first.reply.content, first.finish_reason, first.used) == ("Look the ", "stop", used)
+    assert session.engine.requests[0].sampling_key == derive_key(5, KEY.task_id, KEY.attempt, 0, 3)
+    conversation = [*OPENING, first.reply, user("and?")]
+    session.chat(*conversation)
+    # The ids of the stop text were sampled, so they stay.
+    assert session.tree[1] == (0, "realign", "")
+    (row,) = cut_rows(session.recorder.trajectory())
+    assert "Look the order" in renderer.decode(row.token_ids)
+
+
+def test_a_trajectory_keeps_each_id_once(renderer: Renderer):
+    session = Session(renderer, lambda request: f"reply {request.turn}")
+    conversation = list(OPENING)
+    for i in range(12):
+        conversation += [session.chat(*conversation).message, user(f"question {i}")]
+    turns = session.recorder.turns
+    last = session.recorder.trajectory().turns[-1]
+    held = sum(len(turn.new_prompt_ids) + len(turn.sampled_ids) for turn in turns)
+    assert held == len(last.prompt_token_ids) + len(last.sampled_token_ids)
+    # Messages of earlier turns are the very same objects, whatever a client sends.
+    assert all(turns[-1].messages[i] is turns[0].messages[i] for i in range(3))
+    assert [turn.prefix_hash for turn in turns] == [
+        hash_ids(request.prompt_token_ids) for request in session.engine.requests
+    ]
 
 
 def test_other_tools_fork(renderer: Renderer):
@@ -257,7 +348,7 @@ def test_interleaved_conversations_do_not_fork_falsely(renderer: Renderer):
     session.chat(*other, b0.message, user("and?"))
     assert session.tree == [
         (None, "root", ""),
-        (None, "fork", "new_conversation"),
+        (None, "fork", "sub_agent"),
         (0, "clean", ""),
         (1, "clean", ""),
     ]

@@ -1,4 +1,6 @@
+from array import array
 from dataclasses import replace
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given
@@ -112,6 +114,12 @@ def test_a_changed_prompt_is_noticed(trajectory: Trajectory, data: st.DataObject
     turns[index] = replace(turns[index], prompt_token_ids=tuple(ids))
     with pytest.raises(AlignmentError, match=f"episode 'order-4#2', turn {index}"):
         cut_rows(replace(trajectory, turns=tuple(turns)))
+
+
+@given(st.lists(st.integers(0, 2**32 - 1)))
+def test_the_hash_covers_each_id_as_four_bytes(ids: list[int]):
+    expected = blake2b(b"".join(token.to_bytes(4, "little") for token in ids), digest_size=8).hexdigest()
+    assert hash_ids(tuple(ids)) == hash_ids(array("I", ids)) == hash_ids(array("Q", ids)) == expected
 
 
 def test_a_worked_example():

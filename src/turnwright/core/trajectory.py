@@ -1,6 +1,8 @@
 """Trajectory: the same attempt in tokens, as they were sampled."""
 
-from collections.abc import Sequence
+import sys
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -11,9 +13,16 @@ from turnwright.core.errors import AlignmentError
 TurnKind = Literal["root", "clean", "realign", "fork"]
 
 
-def hash_ids(token_ids: Sequence[int]) -> str:
-    """Return the hash that ties a sampled token to the exact prefix it was sampled under."""
-    return blake2b(b"".join(token.to_bytes(4, "little") for token in token_ids), digest_size=8).hexdigest()
+def hash_ids(token_ids: Iterable[int]) -> str:
+    """Return the hash that ties a sampled token to the exact prefix it was sampled under.
+
+    It covers each id as four bytes, little end first, on any machine. An ``array("I")`` is read as it lies in memory.
+    """
+    words = token_ids if isinstance(token_ids, array) and token_ids.typecode == "I" else array("I", token_ids)
+    if sys.byteorder == "big":
+        words = array("I", words)
+        words.byteswap()
+    return blake2b(words, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,8 @@ class Call:
     mark: CallMark = field(default_factory=CallMark)
     ignored: tuple[str, ...] = ()
     """Fields of the request that have no effect on sampling; counted, and named once in the log."""
+    stream: bool = True
+    """Somebody may want the text while it is sampled; False lets the engine hand it over in one piece."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

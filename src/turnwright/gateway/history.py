@@ -1,14 +1,21 @@
 """Compares conversations: which earlier reply a request goes on from, and if none, what became of the history."""
 
 import json
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import takewhile
 from typing import Literal
 
 from turnwright.core.message import Message, ToolSpec
+from turnwright.gateway.held import Held
 
 ForkCause = Literal[
-    "tools_changed", "thinking_dropped", "template_rewrites_history", "branched", "new_conversation", "history_edited"
+    "tools_changed",
+    "thinking_dropped",
+    "template_rewrites_history",
+    "branched",
+    "sub_agent",
+    "compaction",
+    "history_edited",
 ]
 """Why a request starts a new row:
 
@@ -16,33 +23,10 @@ ForkCause = Literal[
 - thinking_dropped: the reasoning of an earlier reply is gone, by the caller's hand or by the template's;
 - template_rewrites_history: the template renders earlier replies differently now that something follows;
 - branched: another request already went on from there, or the same one is asked again;
-- new_conversation: no recorded request opens like this one (a sub-agent);
-- history_edited: anything else, such as compaction.
+- sub_agent: no recorded request opens like this one;
+- compaction: the opening is kept, but a stretch of the middle gave way to fewer messages;
+- history_edited: anything else.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """What the recorder holds of one turn: the conversation through its reply, in messages and in ids."""
-
-    index: int
-    """Number of the turn."""
-    messages: tuple[Message, ...]
-    """The request's messages and the reply, as the parser read it."""
-    tools: tuple[ToolSpec, ...]
-    token_ids: tuple[int, ...]
-    """Prompt and sampled ids."""
-    num_sampled: int
-    shared_prefix_length: int
-    canonical: bool
-    """The template renders every reply of this conversation to the ids that were sampled."""
-    has_reasoning: bool
-    """Some reply of this conversation has reasoning."""
-
-    @property
-    def sampled_ids(self) -> tuple[int, ...]:
-        """Ids of the reply."""
-        return self.token_ids[len(self.token_ids) - self.num_sampled :]
 
 
 def starts_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bool:
@@ -58,8 +42,16 @@ def starts_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bo
 
 def canonical(message: Message) -> Hashable:
     """Return what a message says, however a client spelled it."""
-    calls = tuple((call.name, _canonical_json(call.arguments)) for call in message.tool_calls)
-    return message.role, message.content.strip(), message.reasoning.strip(), calls
+    return message.role, message.content.strip(), message.reasoning.strip(), _canonical_calls(message)
+
+
+def answered_turn(messages: Sequence[Message], held: Iterable[Held]) -> Held | None:
+    """Return the latest turn whose reply is the last one in ``messages``, reasoning and spelling aside.
+
+    A request that forks still shows by this that its sender got that reply.
+    """
+    said = next((_said(message) for message in reversed(messages) if message.role == "assistant"), None)
+    return max((turn for turn in held if _said(turn.reply) == said), key=lambda turn: turn.index, default=None)
 
 
 def fork_cause(messages: Sequence[Message], tools: Sequence[ToolSpec], held: Sequence[Held]) -> ForkCause:
@@ -69,12 +61,36 @@ def fork_cause(messages: Sequence[Message], tools: Sequence[ToolSpec], held: Seq
         return "branched" if any(turn.tools == tuple(tools) for turn in candidates) else "tools_changed"
     bare = [_without_reasoning(message) for message in messages]
     for turn in held:
-        if starts_with(bare, [_without_reasoning(message) for message in turn.messages]):
+        if turn.has_reasoning and starts_with(bare, [_without_reasoning(message) for message in turn.messages]):
             return "thinking_dropped"
     opening = _opening(messages)
-    if not any(_opening(turn.messages) == opening for turn in held):
-        return "new_conversation"
+    alike = [turn for turn in held if _first_question(turn.messages) == _first_question(messages)]
+    same_opening = [turn for turn in alike if _opening(turn.messages) == opening]
+    begins = not any(message.role == "assistant" for message in messages)
+    if not alike or (begins and not same_opening):
+        return "sub_agent"
+    if same_opening and _is_compacted(messages, same_opening[-1].messages):
+        return "compaction"
     return "history_edited"
+
+
+def _is_compacted(messages: Sequence[Message], held: Sequence[Message]) -> bool:
+    """Tell whether ``messages`` have fewer messages where ``held`` has its middle.
+
+    Where the end of the held conversation is still there, only what stands before it is compared.
+    """
+    asked, before = [canonical(message) for message in messages], [canonical(message) for message in held]
+    same = 0
+    while same < min(len(asked), len(before)) and asked[same] == before[same]:
+        same += 1
+    new, old = asked[same:], before[same:]
+    ends = [i + 1 for i in range(len(new)) if old and new[i] == old[-1]]
+    kept, end = max(((_common_end(new[:end], old), end) for end in ends), default=(0, len(new)))
+    return end - kept < len(old) - kept
+
+
+def _common_end(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(one), reversed(other), strict=False)))
 
 
 def _without_reasoning(message: Message) -> Message:
@@ -83,9 +99,22 @@ def _without_reasoning(message: Message) -> Message:
     return Message(role=message.role, content=message.content, tool_calls=message.tool_calls)
 
 
-def _opening(messages: Sequence[Message]) -> Hashable:
-    """Return the first thing a user says; a conversation without one opens with all it has."""
-    return next((canonical(message) for message in messages if message.role == "user"), tuple(map(canonical, messages)))
+def _first_question(messages: Sequence[Message]) -> Hashable:
+    return _opening(messages)[-1:]
+
+
+def _opening(messages: Sequence[Message]) -> tuple[Hashable, ...]:
+    """Return everything through the first thing a user says; a conversation without one opens with all it has."""
+    end = next((i for i, message in enumerate(messages) if message.role == "user"), len(messages) - 1)
+    return tuple(map(canonical, messages[: end + 1]))
+
+
+def _said(message: Message) -> Hashable:
+    return message.content.strip(), _canonical_calls(message)
+
+
+def _canonical_calls(message: Message) -> Hashable:
+    return tuple((call.name, _canonical_json(call.arguments)) for call in message.tool_calls)
 
 
 def _canonical_json(text: str) -> str:

@@ -6,35 +6,31 @@ because the prompt ids depend on it (`rollout/tokens` only reads it):
 
     messages --same messages as a held turn--------> held ids + what follows        CLEAN or REALIGN
              --same ids as a held turn--------------> full rendering                CLEAN
-             --same text as a held turn-------------> held ids + remaining text     REALIGN
+             --same text as a held turn-------------> held ids + remaining ids      CLEAN or REALIGN
              --anything else------------------------> full rendering, a new row     FORK with its cause
+
+REALIGN says that the reply which the call goes on from is kept in ids that the template would not write.
 
 Everything up to the engine runs without waiting, so calls made at once (sub-agents) never claim one turn twice.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import ContextOverflowError
 from turnwright.core.message import Message, ToolSpec
 from turnwright.core.protocols import Reply
 from turnwright.core.seeding import derive_key
-from turnwright.core.trajectory import SampledTurn, Trajectory, TurnKind, hash_ids
-from turnwright.gateway.history import ForkCause, Held, fork_cause, starts_with
-from turnwright.inference.base import Engine, GenerationRequest
+from turnwright.core.trajectory import Trajectory, TurnKind, hash_ids
+from turnwright.gateway.calls import UsedSampling
+from turnwright.gateway.held import Held, build_trajectory
+from turnwright.gateway.history import ForkCause, answered_turn, fork_cause, starts_with
+from turnwright.gateway.sampling import SamplingLimits
+from turnwright.inference.base import Engine, Generation, GenerationRequest
 from turnwright.rendering.renderer import Renderer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingLimits:
-    """How each reply of a trajectory is sampled."""
-
-    temperature: float = 1.0
-    """0 = greedy; such turns are never trained."""
-    top_p: float = 1.0
-    max_tokens: int
-    """Most ids of one reply; lowered to what the sequence limit leaves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +38,31 @@ class _Prompt:
     """The ids of one request and where they come from."""
 
     token_ids: tuple[int, ...]
+    messages: tuple[Message, ...]
+    """The request's messages; those that a held turn has too are its objects."""
     kind: TurnKind
     parent: Held | None = None
     cause: ForkCause | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BegunCall:
+    """A call whose number, parent and prompt ids are settled; the engine has not been asked."""
+
+    index: int
+    """Number of the call within the trajectory."""
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...]
+    used: UsedSampling
+    """``max_tokens`` is what the sequence limit leaves."""
+    prompt_token_ids: tuple[int, ...]
+    prefix_hash: str
+    shared_prefix_length: int
+    kind: TurnKind
+    cause: str
+    parent: Held | None
+    follows: Held | None
+    """Turn whose reply the request answers: its sender got that reply."""
 
 
 class Recorder:
@@ -71,13 +89,34 @@ class Recorder:
         self._sampling = sampling
         self._run_seed = run_seed
         self._num_calls = 0
-        self._turns: list[SampledTurn] = []
-        self._held: list[Held] = []
+        self._held: dict[int, Held] = {}
         self._claimed: set[int] = set()
 
-    def trajectory(self) -> Trajectory:
-        """Return the turns recorded so far, in the order they were asked for."""
-        return Trajectory(key=self._key, turns=tuple(sorted(self._turns, key=lambda turn: turn.index)))
+    @property
+    def turns(self) -> tuple[Held, ...]:
+        """What was recorded so far, in the order of asking."""
+        return tuple(self._held[index] for index in sorted(self._held))
+
+    def turn(self, index: int) -> Held | None:
+        """Return one recorded turn; None when there is none of this number."""
+        return self._held.get(index)
+
+    def forget(self) -> None:
+        """Free everything recorded; nothing can be asked afterwards."""
+        self._held.clear()
+        self._claimed.clear()
+
+    def fills_sequence(self, turn: Held) -> bool:
+        """Tell whether a turn's prompt and reply take all that the sequence limit allows."""
+        return turn.num_tokens >= self._engine.max_sequence_length
+
+    def trajectory(self, abandoned: frozenset[int] = frozenset()) -> Trajectory:
+        """Return the turns recorded so far, in the order they were asked for.
+
+        Args:
+            abandoned: Numbers of turns whose reply never reached the caller.
+        """
+        return build_trajectory(self._key, self.turns, abandoned)
 
     async def chat(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """Sample one reply and record it.
@@ -85,99 +124,145 @@ class Recorder:
         Raises:
             ContextOverflowError: the conversation leaves no room for a reply; nothing is recorded.
         """
-        messages, tools = tuple(messages), tuple(tools)
-        prompt = self._prompt(messages, tools)
-        max_tokens = self._room(prompt.token_ids)
-        index = self._claim(prompt.parent)
-        if prompt.parent is not None:
-            shared_prefix_length = prompt.parent.shared_prefix_length
-        else:
-            shared_prefix_length = self._renderer.shared_prefix_length(messages, tools)
-        prefix_hash = hash_ids(prompt.token_ids)
-        try:
-            generation = await self._engine.generate(
-                GenerationRequest(
-                    key=self._key,
-                    turn=index,
-                    prompt_token_ids=prompt.token_ids,
-                    shared_prefix_length=shared_prefix_length,
-                    max_tokens=max_tokens,
-                    temperature=self._sampling.temperature,
-                    top_p=self._sampling.top_p,
-                    stop_token_ids=self._renderer.stop_token_ids,
-                    sampling_key=derive_key(self._run_seed, self._key.task_id, self._key.attempt, index),
-                )
-            )
-        except BaseException:
-            self._release(prompt.parent, index)
-            raise
-        sampled = generation.token_ids
-        reply = self._renderer.parse_reply(sampled, turn=index)
-        self._turns.append(
-            SampledTurn(
-                index=index,
-                parent=prompt.parent.index if prompt.parent else None,
-                kind=prompt.kind,
-                cause=prompt.cause or "",
-                prompt_token_ids=prompt.token_ids,
-                sampled_token_ids=sampled,
-                logprobs=generation.logprobs,
-                policy_versions=generation.policy_versions,
-                temperature=self._sampling.temperature,
-                top_p=self._sampling.top_p,
-                kept_logmass=generation.kept_logmass,
-                prefix_hash=prefix_hash,
-            )
-        )
-        extends_canonical = prompt.kind != "realign"
-        self._held.append(
-            Held(
-                index=index,
-                messages=(*messages, reply),
-                tools=tools,
-                token_ids=prompt.token_ids + sampled,
-                num_sampled=len(sampled),
-                shared_prefix_length=shared_prefix_length,
-                canonical=extends_canonical and self._renderer.is_canonical(reply, sampled),
-                has_reasoning=any(message.reasoning for message in (*messages, reply)),
-            )
-        )
+        limits = self._sampling
+        used = UsedSampling(temperature=limits.temperature, top_p=limits.top_p, max_tokens=limits.max_tokens)
+        turn = await self.sample(self.begin(messages, tools, used))
+        num_sampled = len(turn.sampled_ids)
         return Reply(
-            message=reply,
+            message=turn.reply,
+            finish_reason=turn.finish_reason,
+            num_prompt_tokens=turn.num_prompt_tokens,
+            num_sampled_tokens=num_sampled,
+            mean_logprob=sum(turn.logprobs) / max(1, num_sampled),
+            policy_version=turn.policy_versions[-1] if num_sampled else self._engine.policy_version,
+        )
+
+    def begin(self, messages: Sequence[Message], tools: Sequence[ToolSpec], used: UsedSampling) -> BegunCall:
+        """Settle what a call extends and claim it; ``sample`` must follow.
+
+        Raises:
+            ContextOverflowError: the conversation leaves no room for a reply; nothing is claimed.
+            UnsupportedModelError: the template cannot render it; nothing is claimed.
+        """
+        tools = tuple(tools)
+        prompt = self._prompt(tuple(messages), tools)
+        parent = prompt.parent
+        used = replace(used, max_tokens=self._room(prompt.token_ids, used.max_tokens))
+        if parent is not None:
+            shared_prefix_length = parent.shared_prefix_length
+        else:
+            shared_prefix_length = self._renderer.shared_prefix_length(prompt.messages, tools)
+        return BegunCall(
+            index=self._claim(parent),
+            messages=prompt.messages,
+            tools=parent.tools if parent and parent.tools == tools else tools,
+            used=used,
+            prompt_token_ids=prompt.token_ids,
+            prefix_hash=hash_ids(prompt.token_ids),
+            shared_prefix_length=shared_prefix_length,
+            kind=prompt.kind,
+            cause=prompt.cause or "",
+            parent=parent,
+            follows=parent or answered_turn(prompt.messages, self._held.values()),
+        )
+
+    async def sample(self, begun: BegunCall, on_tokens: Callable[[tuple[int, ...]], None] | None = None) -> Held:
+        """Ask the engine and record the turn. A call that fails or is cancelled gives its claim back.
+
+        Args:
+            begun: From ``begin``.
+            on_tokens: Called with newly sampled ids, in order; None = the reply may come in one piece.
+        """
+        began = time.perf_counter()
+        try:
+            generation = await self._engine.generate(self._request(begun), on_tokens)
+        except BaseException:
+            self._release(begun)
+            raise
+        turn = self._hold(begun, generation, latency_ms=(time.perf_counter() - began) * 1000)
+        self._held[turn.index] = turn
+        return turn
+
+    def _request(self, begun: BegunCall) -> GenerationRequest:
+        used, renderer = begun.used, self._renderer
+        parts = (self._run_seed, self._key.task_id, self._key.attempt, begun.index)
+        return GenerationRequest(
+            key=self._key,
+            turn=begun.index,
+            prompt_token_ids=begun.prompt_token_ids,
+            shared_prefix_length=begun.shared_prefix_length,
+            max_tokens=used.max_tokens,
+            temperature=used.temperature,
+            top_p=used.top_p,
+            stop_token_ids=renderer.stop_token_ids,
+            stop_when=(lambda ids: renderer.has_stop(ids, used.stop)) if used.stop else None,
+            sampling_key=derive_key(*parts) if used.seed is None else derive_key(*parts, used.seed),
+        )
+
+    def _hold(self, begun: BegunCall, generation: Generation, *, latency_ms: float) -> Held:
+        sampled = generation.token_ids
+        reply = self._renderer.parse_reply(sampled, turn=begun.index, stop=begun.used.stop)
+        start = begun.parent.num_tokens if begun.parent else 0
+        return Held(
+            index=begun.index,
+            parent=begun.parent,
+            follows=begun.follows,
+            kind=begun.kind,
+            cause=begun.cause,
+            messages=(*begun.messages, reply),
+            tools=begun.tools,
+            new_prompt_ids=array("I", begun.prompt_token_ids[start:]),
+            sampled_ids=array("I", sampled),
+            logprobs=array("d", generation.logprobs),
+            policy_versions=array("q", generation.policy_versions),
+            kept_logmass=array("d", generation.kept_logmass),
+            num_prompt_tokens=len(begun.prompt_token_ids),
+            prefix_hash=begun.prefix_hash,
+            used=begun.used,
             finish_reason=generation.finish_reason,
-            num_prompt_tokens=len(prompt.token_ids),
-            num_sampled_tokens=len(sampled),
-            mean_logprob=sum(generation.logprobs) / max(1, len(sampled)),
-            policy_version=generation.policy_versions[-1] if sampled else self._engine.policy_version,
+            shared_prefix_length=begun.shared_prefix_length,
+            canonical=self._renderer.is_canonical(reply, sampled),
+            has_reasoning=any(message.reasoning for message in (*begun.messages, reply)),
+            latency_ms=latency_ms,
         )
 
     def _prompt(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...]) -> _Prompt:
         """Decide what the request extends, longest first, and with which ids."""
-        free = [held for held in self._held if held.index not in self._claimed]
-        free.sort(key=lambda held: len(held.token_ids), reverse=True)
-        agreeing = (held for held in free if held.tools == tools and starts_with(messages, held.messages))
-        parent = next(agreeing, None)
+        free = [turn for turn in self._held.values() if turn.index not in self._claimed]
+        # Of equal ones the latest: who asks the same again goes on from the reply he got last.
+        free.sort(key=lambda turn: (turn.num_tokens, turn.index), reverse=True)
+        parent = next((turn for turn in free if turn.tools == tools and starts_with(messages, turn.messages)), None)
         refused: ForkCause | None = None
         if parent is not None:
             new_messages = messages[len(parent.messages) :]
             refused = self._template_refuses(parent, new_messages)
             if refused is None:
                 more = self._renderer.continuation_ids(parent.sampled_ids, new_messages, tools)
-                kind: TurnKind = "clean" if parent.canonical else "realign"
-                return _Prompt(token_ids=parent.token_ids + more, kind=kind, parent=parent)
+                return _Prompt(
+                    token_ids=parent.token_ids + more,
+                    messages=parent.messages + new_messages,
+                    kind=_kind_after(parent),
+                    parent=parent,
+                )
         full = self._renderer.prompt_ids(messages, tools)
-        for held in free:
-            if full[: len(held.token_ids)] == held.token_ids:
-                return _Prompt(token_ids=full, kind="clean", parent=held)
         if not self._held:
-            return _Prompt(token_ids=full, kind="root")
+            return _Prompt(token_ids=full, messages=messages, kind="root")
+        for turn in free:
+            # The reply first: whole prompts are put together only for the one that will most likely do.
+            same_reply = full[turn.num_prompt_tokens : turn.num_tokens] == tuple(turn.sampled_ids)
+            if same_reply and full[: turn.num_tokens] == turn.token_ids:
+                return _Prompt(token_ids=full, messages=messages, kind="clean", parent=turn)
         text = self._renderer.decode(full)
-        for held in free:
-            held_text = self._renderer.decode(held.token_ids)
-            if text.startswith(held_text):
-                more = self._renderer.encode(text[len(held_text) :])
-                return _Prompt(token_ids=held.token_ids + more, kind="realign", parent=held)
-        return _Prompt(token_ids=full, kind="fork", cause=refused or fork_cause(messages, tools, self._held))
+        for turn in free:
+            # Fewer messages of the same text spell out the special tokens of the others: that is another conversation.
+            if len(messages) < len(turn.messages) or self._renderer.decode(turn.sampled_ids) not in text:
+                continue
+            more = self._renderer.remainder_ids(self._renderer.decode(turn.token_ids), full)
+            if more is not None:
+                ids = turn.token_ids + more
+                return _Prompt(token_ids=ids, messages=messages, kind=_kind_after(turn), parent=turn)
+        cause = refused or fork_cause(messages, tools, self.turns)
+        return _Prompt(token_ids=full, messages=messages, kind="fork", cause=cause)
 
     def _template_refuses(self, parent: Held, new_messages: Sequence[Message]) -> ForkCause | None:
         """Name what the template would do to the held text once ``new_messages`` follow, if it would not keep it."""
@@ -189,9 +274,9 @@ class Recorder:
                 return "template_rewrites_history"
         return None
 
-    def _room(self, token_ids: tuple[int, ...]) -> int:
+    def _room(self, token_ids: tuple[int, ...], max_tokens: int) -> int:
         limit = self._engine.max_sequence_length
-        room = min(self._sampling.max_tokens, limit - len(token_ids))
+        room = min(max_tokens, limit - len(token_ids))
         if room < 1:
             raise ContextOverflowError(
                 f"the prompt of episode {str(self._key)!r} leaves no room for a reply: got {len(token_ids)} tokens, "
@@ -205,9 +290,13 @@ class Recorder:
         self._num_calls += 1
         return self._num_calls - 1
 
-    def _release(self, parent: Held | None, index: int) -> None:
+    def _release(self, begun: BegunCall) -> None:
         """Undo a claim whose call failed; its number is used again unless a later call already has the next one."""
-        if parent is not None:
-            self._claimed.discard(parent.index)
-        if index == self._num_calls - 1:
+        if begun.parent is not None:
+            self._claimed.discard(begun.parent.index)
+        if begun.index == self._num_calls - 1:
             self._num_calls -= 1
+
+
+def _kind_after(parent: Held) -> TurnKind:
+    return "clean" if parent.canonical else "realign"
