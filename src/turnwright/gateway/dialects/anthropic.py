@@ -6,7 +6,7 @@ and parses.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any
 
 from turnwright.core.message import Message, ToolSpec
 from turnwright.gateway.calls import Answer, AskedSampling, Call
@@ -14,6 +14,7 @@ from turnwright.gateway.dialects.anthropic_content import ConversationReader, re
 from turnwright.gateway.dialects.anthropic_events import MessageEvents, message_id, stop_reason, usage
 from turnwright.gateway.dialects.base import ReadCall
 from turnwright.gateway.dialects.fields import Fields
+from turnwright.gateway.dialects.openai_request import read_function
 from turnwright.gateway.refusals import Refusal, RefusalCode
 
 _ERRORS: dict[RefusalCode, str] = {
@@ -28,6 +29,8 @@ _ERRORS: dict[RefusalCode, str] = {
 }
 
 _MOST_TOKENS = 2**31 - 1
+_MOST_STOPS = 16
+_LONGEST_STOP = 256
 _CONVERSATION = frozenset({"model", "system", "messages", "tools", "tool_choice"})
 _SAMPLING = frozenset({"max_tokens", "temperature", "top_p", "stop_sequences", "stream"})
 _CHANGES_SAMPLING = {
@@ -55,11 +58,11 @@ class AnthropicMessages:
         if max_tokens is None:
             raise fields.refuse("max_tokens", f"a whole number from 1 to {_MOST_TOKENS}")
         stop = fields.texts("stop_sequences")
-        if "" in stop:
-            raise fields.refuse("stop_sequences", "a list of strings that are not empty")
+        if len(stop) > _MOST_STOPS or not all(1 <= len(sequence) <= _LONGEST_STOP for sequence in stop):
+            raise fields.refuse("stop_sequences", f"up to {_MOST_STOPS} strings of 1 to {_LONGEST_STOP} characters")
         asked = AskedSampling(
             temperature=fields.number("temperature", 0, 2),
-            top_p=fields.number("top_p", 0, 1),
+            top_p=fields.number("top_p", 0, 1, above_low=True),
             max_tokens=max_tokens,
             stop=stop,
         )
@@ -131,11 +134,8 @@ def _tools(body: Fields, ignored: set[str]) -> Iterator[ToolSpec]:
         if schema is None:
             raise tool.refuse("input_schema", "an object")
         ignored.update(tool.names_beyond({"type", "name", "description", "input_schema"}))
-        yield ToolSpec(
-            name=tool.required_text("name"),
-            description=tool.text("description") or "",
-            parameters=cast("Mapping[str, Any]", schema.value),
-        )
+        function = {"name": tool.get("name"), "description": tool.get("description"), "parameters": schema.value}
+        yield read_function(Fields(function, tool.path))
 
 
 def _may_call(body: Fields, ignored: set[str]) -> bool:

@@ -155,7 +155,10 @@ def _call(block: Fields) -> ToolCall:
     arguments = block.nested("input")
     if arguments is None:
         raise block.refuse("input", "an object")
-    written = json.dumps(arguments.value, ensure_ascii=False)
+    try:
+        written = json.dumps(arguments.value, ensure_ascii=False)
+    except RecursionError:
+        raise block.refuse("input", "an object nested less deep") from None
     return read_call(block.required_text("id"), block.required_text("name"), written)
 
 

@@ -110,13 +110,15 @@ def render(gauges: Mapping[str, float], requests: RequestMetrics) -> str:
     """Return the text of GET /metrics.
 
     Args:
-        gauges: Numbers of the gateway by name, such as ``open_trajectories``; each becomes ``turnwright_<name>``.
+        gauges: Numbers of the gateway by name, such as ``trajectories_open``; each becomes ``turnwright_<name>``, and
+            those that end in ``_total`` are counters.
         requests: What the server counted.
     """
     lines: list[str] = []
     for name, value in sorted(gauges.items()):
         spelled = "turnwright_" + "".join(letter if letter.isalnum() else "_" for letter in name)
-        lines.extend(_family(spelled, "gauge", f"Gateway: {name}", [({}, value)]))
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines.extend(_family(spelled, kind, f"Gateway: {name}", [({}, value)]))
     lines.extend(requests.lines())
     return "\n".join(lines) + "\n"
 
