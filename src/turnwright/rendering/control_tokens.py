@@ -43,9 +43,9 @@ class ControlTokens:
         """
         self._tokenizer = tokenizer
         # The longest first: a token wins over one that it contains. (?!) matches nothing.
-        self._pattern = "|".join(re.escape(text) for text in sorted(spellings, key=len, reverse=True)) or "(?!)"
-        self._spelling = re.compile(self._pattern)
-        self._unmarked = re.compile(f"(?<!{MARK})({self._pattern})")
+        pattern = "|".join(re.escape(text) for text in sorted(spellings, key=len, reverse=True)) or "(?!)"
+        self._spelling = re.compile(pattern)
+        self._unmarked = re.compile(f"(?<!{MARK})({pattern})")
         self._as_text = {spelling: self._encode(spelling[:1]) + self._encode(spelling[1:]) for spelling in spellings}
         # transformers leaves the type of this method open.
         added: dict[str, int] = cast(Any, tokenizer).get_added_vocab()
