@@ -229,7 +229,7 @@ class TestSampling:
 
     def test_fields_without_effect_are_named(self):
         got = read(user="u", metadata={"a": "b"}, store=False, parallel_tool_calls=True, frobnicate=1, n=1)
-        assert got.call.ignored == ("frobnicate", "metadata", "n", "parallel_tool_calls", "store", "user")
+        assert got.call.ignored == ("frobnicate", "metadata", "parallel_tool_calls", "store", "user")
 
     def test_what_the_reply_depends_on(self):
         got = read(model="gpt-4o", stream=True, stream_options={"include_usage": True}, logprobs=True)

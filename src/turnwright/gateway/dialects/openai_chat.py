@@ -14,7 +14,7 @@ from turnwright.gateway.dialects.base import ReadCall
 from turnwright.gateway.dialects.fields import Fields
 from turnwright.gateway.dialects.openai_chat_messages import read_messages, spell_message, spell_tool_call
 from turnwright.gateway.dialects.openai_request import (
-    SAMPLING_FIELDS,
+    HONOURED,
     error_body,
     may_call,
     read_function,
@@ -28,7 +28,7 @@ from turnwright.gateway.dialects.openai_request import (
 from turnwright.gateway.http.sse import DONE, event
 from turnwright.gateway.refusals import Refusal
 
-_HONOURED = SAMPLING_FIELDS | {"model", "messages", "max_tokens", "max_completion_tokens", "logprobs"}
+_HONOURED = HONOURED | {"messages", "max_tokens", "max_completion_tokens", "logprobs", "response_format"}
 
 
 class OpenAIChat:

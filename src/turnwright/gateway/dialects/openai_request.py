@@ -15,11 +15,6 @@ from turnwright.gateway.dialects.fields import Fields, describe
 from turnwright.gateway.dialects.malformed_calls import is_reserved
 from turnwright.gateway.refusals import Refusal, RefusalCode
 
-SAMPLING_FIELDS = frozenset(
-    {"temperature", "top_p", "stop", "seed", "stream", "stream_options", "tools", "tool_choice"}
-)
-"""Fields that both dialects honour."""
-
 ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 """Roles of messages in both dialects."""
 
@@ -72,6 +67,11 @@ _NEUTRAL: dict[str, _Neutral] = {
     "prompt": _Neutral(cure="prompt templates are the vendor's: send their text as instructions or input"),
     "truncation": _Neutral(values=("disabled",), cure="shorten the conversation in the agent"),
 }
+
+HONOURED = frozenset(
+    {"model", "temperature", "top_p", "stop", "seed", "stream", "stream_options", "tools", "tool_choice", *_NEUTRAL}
+)
+"""Fields that have the effect they say in both dialects, or are refused."""
 
 
 def refuse_unrecorded(body: Fields) -> None:

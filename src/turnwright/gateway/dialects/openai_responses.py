@@ -14,7 +14,7 @@ from turnwright.gateway.calls import Answer, Call
 from turnwright.gateway.dialects.base import EarlierReply, ReadCall
 from turnwright.gateway.dialects.fields import Fields
 from turnwright.gateway.dialects.openai_request import (
-    SAMPLING_FIELDS,
+    HONOURED,
     error_body,
     may_call,
     read_function,
@@ -28,16 +28,7 @@ from turnwright.gateway.dialects.openai_responses_events import ResponseEvents, 
 from turnwright.gateway.dialects.openai_responses_items import ReplyIds, read_items
 from turnwright.gateway.refusals import Refusal
 
-_HONOURED = SAMPLING_FIELDS | {
-    "model",
-    "input",
-    "instructions",
-    "max_output_tokens",
-    "previous_response_id",
-    "text",
-    "truncation",
-    "include",
-}
+_HONOURED = HONOURED | {"input", "instructions", "max_output_tokens", "previous_response_id", "text", "include"}
 _LOGPROBS = "message.output_text.logprobs"
 _RESPONSE_ID = re.compile(r"resp_(?P<line>.+)_(?P<turn>\d{1,9})(?P<instructed>i?)", re.ASCII)
 
