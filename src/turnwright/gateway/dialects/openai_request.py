@@ -4,7 +4,7 @@ Bounds and names after OpenAI's API reference. What would change the distributio
 not recorded, is refused; what has no effect on it is left to the caller, who counts it as ignored.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -201,20 +201,15 @@ def _stops(body: Fields) -> tuple[str, ...]:
     return stops
 
 
-def _deeper_than(value: object, most: int) -> bool:
+def _deeper_than(schema: object, most: int) -> bool:
     """Tell whether JSON is nested deeper than ``most``, without recursion: later layers write it with recursion."""
-    layer: list[object] = [value]
+    layer: list[Any] = [schema]
     for _ in range(most):
-        layer = [child for parent in layer for child in _children(parent)]
+        inside = (value.values() if isinstance(value, dict) else value for value in layer)
+        layer = [value for values in inside for value in values if isinstance(value, dict | list)]
         if not layer:
             return False
     return True
-
-
-def _children(value: object) -> Collection[object]:
-    if isinstance(value, Mapping):
-        return cast("Mapping[str, object]", value).values()
-    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _either(choices: Iterable[str]) -> str:
