@@ -7,8 +7,11 @@ Synchronous: every box waits for the one before it.
                              |                       |                    |
                            engine thread           learner thread       engine's KV is void from here
                            + one task per episode
+                           [+ gateway: server, record log, one task per model call]
 
-    collect   global_batch_size x group_size attempts; each is on disk the moment it ends
+    collect   global_batch_size x group_size attempts; each is on disk the moment it ends. The built-in agent makes
+              them in this process; an agent of its own calls the gateway, which is served from the first step to the
+              last
     train     rows and rewards in, updates_per_step optimizer updates; the engine is paused meanwhile
     publish   the engine samples from the learner's own tensors: only the version number and the KV change;
               a canary then compares both on one sequence
@@ -23,7 +26,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from turnwright.config import RunConfig
 from turnwright.config.steps import count_steps
@@ -48,7 +53,7 @@ from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
 from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.tokens import count_tokens, cut_rows
@@ -63,6 +68,8 @@ class Components:
     """What a run is made of, built by ``launch``."""
 
     prototype: Environment
+    open_runner: Callable[[str, Path], AbstractAsyncContextManager[EpisodeRunner]]
+    """Given the run's name and the folder of its records: what makes attempts, until the block ends."""
     policy: Policy
     renderer: Renderer
     engine: LocalEngine
@@ -104,6 +111,7 @@ class Controller:
         self._on_validation, self._on_training = on_validation, on_training
         self._learner = learner_executor(config.learner.num_threads)
         self.steps = count_steps(config, len(components.train_tasks))
+        self._runner: EpisodeRunner | None = None
 
     async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
         """Train until the last step.
@@ -117,11 +125,14 @@ class Controller:
             if resume_from:
                 load_resume_state(self.components.optimizer, self.writer.layout.resume_state(resume_from))
                 await self.components.engine.publish(resume_from)
-            elif self.config.schedule.val_every:
-                self._report(0, await self._validate(0))
-            while step < self.steps.total:
-                step += 1
-                await self._step(step, finished if step == resume_from + 1 else ())
+            layout = self.writer.layout
+            async with self.components.open_runner(layout.root.name, layout.records) as runner:
+                self._runner = runner
+                if not resume_from and self.config.schedule.val_every:
+                    self._report(0, await self._validate(0))
+                while step < self.steps.total:
+                    step += 1
+                    await self._step(step, finished if step == resume_from + 1 else ())
             self.writer.status("finished", step)
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
@@ -239,10 +250,9 @@ class Controller:
         self, wanted: Sequence[Wanted], *, seed: int, temperature: float, on_attempt: Callable[[Attempt], None]
     ) -> list[Attempt]:
         config = self.config
+        assert self._runner is not None
         return await collect_attempts(
-            self.components.prototype,
-            self.components.renderer,
-            self.components.engine,
+            self._runner,
             wanted,
             CollectorSettings(
                 seed=seed,

@@ -5,7 +5,7 @@ gateway decide what became of its trajectory. A launcher returns a report where 
 what it said, and None where only those calls can tell. Whatever an agent does wrong is an AgentError, nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from numbers import Real
@@ -60,13 +60,22 @@ class AgentReport:
     """It chose not to attempt the task."""
 
 
+def nobody() -> None:
+    """Take no notice of an agent's start."""
+
+
 class AgentLauncher(Protocol):
     """Reaches one agent."""
 
-    async def launch(self, request: RolloutRequest) -> AgentReport | None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
         """Have one attempt made; returns when the agent has ended, or has taken the attempt over.
 
         Cancelling it ends what it started, as far as that can be ended from outside.
+
+        Args:
+            request: What the agent is told.
+            on_start: Called when the agent is about to get it; time spent waiting for a turn or a worker is not the
+                agent's. Called again when the rollout is handed to another worker.
 
         Returns:
             What the agent said when it ended; None when the runtime calls say it.

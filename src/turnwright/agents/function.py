@@ -1,10 +1,10 @@
 """An agent that is a function in this process: payload in, reward out."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from turnwright.agents.base import AgentReport, read_report
+from turnwright.agents.base import AgentReport, nobody, read_report
 from turnwright.agents.in_process import Calls, load_callable, require_parameters
 from turnwright.core.rollout import RolloutRequest
 
@@ -40,15 +40,19 @@ class FunctionAgent:
         self._name = name
         self._calls = Calls(function, name)
 
-    async def launch(self, request: RolloutRequest) -> AgentReport:
-        """Call the function and return what it says.
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
+        """Call the function and return what it says; None when it says that it works on (``"accepted"``).
 
         Raises:
             AgentError: it raised, or returned what is no report.
         """
         # Through JSON: what every other agent gets, and nothing that is shared with the task.
         payload = json.loads(json.dumps(request.payload()))
-        return read_report(await self._calls.call(payload), self._name)
+        on_start()
+        answer = await self._calls.call(payload)
+        if isinstance(answer, Mapping) and answer.get("status") == "accepted":
+            return None
+        return read_report(answer, self._name)
 
     async def close(self) -> None:
         """Cancel the calls in work; those in threads are waited for a moment."""

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from turnwright.agents.backoff import NotTaken, offer_until_taken
-from turnwright.agents.base import AgentError, excerpt
+from turnwright.agents.base import AgentError, excerpt, nobody
 from turnwright.agents.in_process import Calls, load_callable, require_parameters
 from turnwright.core.rollout import RolloutRequest
 
@@ -76,12 +76,13 @@ class HandlerAgent:
         self._attempts = attempts
         self._calls = Calls(handler, self._name)
 
-    async def launch(self, request: RolloutRequest) -> None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> None:
         """Call the handler until its agent has the rollout.
 
         Raises:
             AgentError: it raised, said so, did not return in time, or was throttled each time.
         """
+        on_start()
         context = HandlerContext(function_name=self._function_name, deadline=time.monotonic() + self._timeout)
         try:
             async with asyncio.timeout(self._timeout):

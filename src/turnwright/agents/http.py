@@ -15,14 +15,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 import httpx2
 
 from turnwright.agents.backoff import NotTaken, offer_until_taken
-from turnwright.agents.base import AgentError, AgentReport, excerpt, read_report
+from turnwright.agents.base import AgentError, AgentReport, excerpt, nobody, read_report
 from turnwright.core.errors import ConfigError
 from turnwright.core.rollout import RolloutRequest
 
@@ -100,7 +100,7 @@ class HttpAgent:
             raise AgentError("agent_unreachable", detail)
         return answers[-1].text
 
-    async def launch(self, request: RolloutRequest) -> AgentReport | None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
         """Send the rollout and wait for the answer.
 
         Returns:
@@ -109,6 +109,7 @@ class HttpAgent:
         Raises:
             AgentError: it was refused, not taken after all attempts, lost on the way, or not answered in time.
         """
+        on_start()
         try:
             async with asyncio.timeout(self._timeout):
                 return await offer_until_taken(lambda: self._post(request), attempts=self._attempts)

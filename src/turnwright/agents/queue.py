@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from turnwright.agents.base import AgentError
+from turnwright.agents.base import AgentError, nobody
 from turnwright.core.rollout import RolloutRequest
 
 
@@ -26,6 +26,8 @@ class _Held:
     request: RolloutRequest
     ended: asyncio.Future[None]
     """Done when the rollout leaves the queue; holds the AgentError when it is given up."""
+    on_start: Callable[[], None]
+    """Called at each delivery."""
     deliveries: int = 0
     has_room: bool = True
     """It takes one of the places for waiting rollouts."""
@@ -78,10 +80,20 @@ class RolloutQueue:
         self._waiting: OrderedDict[str, _Held] = OrderedDict()
         self._polls: deque[_Poll] = deque()
         self._num_expired = 0
+        self._num_delivered = 0
         self._is_closed = False
 
-    async def put(self, request: RolloutRequest) -> "asyncio.Future[None]":
+    @property
+    def num_delivered(self) -> int:
+        """How often a rollout was handed to a worker so far."""
+        return self._num_delivered
+
+    async def put(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> "asyncio.Future[None]":
         """Add a rollout, waiting for room.
+
+        Args:
+            request: What a worker is told.
+            on_start: Called each time a worker gets it.
 
         Returns:
             A future that is done when the rollout is released. It raises AgentError when no worker keeps it.
@@ -93,7 +105,7 @@ class RolloutQueue:
         if self._is_closed:
             self._room.release()
             raise AgentError("agent_unreachable", "the rollout queue is closed")
-        held = _Held(request=request, ended=asyncio.get_running_loop().create_future())
+        held = _Held(request=request, on_start=on_start, ended=asyncio.get_running_loop().create_future())
         self._held[request.trajectory_id] = held
         self._waiting[request.trajectory_id] = held
         self._hand_out()
@@ -169,6 +181,8 @@ class RolloutQueue:
             held = next(iter(self._waiting.values()))
             self._leave_waiting(held)
             held.deliveries += 1
+            self._num_delivered += 1
+            held.on_start()
             self._lease(held, poll.worker)
             poll.answer.set_result(held.request)
 
@@ -224,18 +238,40 @@ class RolloutQueue:
 class QueueLauncher:
     """Implements AgentLauncher over a queue."""
 
-    def __init__(self, queue: RolloutQueue) -> None:
-        """Take the queue that workers fetch from."""
-        self._queue = queue
+    def __init__(self, queue: RolloutQueue, *, patience_seconds: float = 600.0) -> None:
+        """Take the queue that workers fetch from.
 
-    async def launch(self, request: RolloutRequest) -> None:
+        Args:
+            queue: Where rollouts wait.
+            patience_seconds: How long no worker may fetch anything before a rollout that waits is given up. While some
+                are fetched, the others wait their turn, however long the queue is.
+        """
+        self._queue = queue
+        self._patience_seconds = patience_seconds
+
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> None:
         """Queue the rollout and wait until it is released; cancelling it takes the rollout out of the queue.
 
         Raises:
-            AgentError: no worker kept it.
+            AgentError: no worker kept it, or none came.
         """
-        ended = await self._queue.put(request)
+        fetched = asyncio.Event()
+
+        def note_start() -> None:
+            fetched.set()
+            on_start()
+
+        ended = await self._queue.put(request, note_start)
         try:
+            while not fetched.is_set() and not ended.done():
+                before = self._queue.num_delivered
+                await asyncio.wait({ended}, timeout=self._patience_seconds)
+                if not ended.done() and not fetched.is_set() and self._queue.num_delivered == before:
+                    raise AgentError(
+                        "agent_unreachable",
+                        f"no worker fetched a rollout within {self._patience_seconds:g} s: start one that polls "
+                        "GET /rollouts/next (turnwright.client.work)",
+                    )
             await ended
         finally:
             self._queue.release(request.trajectory_id)

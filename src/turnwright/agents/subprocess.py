@@ -16,11 +16,11 @@ learns to write that report. An exit code other than 0 fails the attempt.
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import Signals
 
-from turnwright.agents.base import AgentError, AgentReport, excerpt, read_report
+from turnwright.agents.base import AgentError, AgentReport, excerpt, nobody, read_report
 from turnwright.agents.process import ProcessGroup
 from turnwright.core.errors import ConfigError
 from turnwright.core.rollout import RolloutRequest
@@ -87,7 +87,7 @@ class SubprocessAgent:
         self._cwd = cwd
         self._grace_seconds = grace_seconds
 
-    async def launch(self, request: RolloutRequest) -> AgentReport | None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
         """Run one process to its end; cancelling it ends the process and its group.
 
         Returns:
@@ -97,6 +97,7 @@ class SubprocessAgent:
             AgentError: it cannot be started, runs too long, exits with an error, or reports what is no report.
         """
         payload = json.dumps(request.payload())
+        on_start()
         process = await self._start(request, payload)
         try:
             await self._run(process)

@@ -1,8 +1,9 @@
 """Launches at a bounded rate and width, in the order they came."""
 
 import asyncio
+from collections.abc import Callable
 
-from turnwright.agents.base import AgentLauncher, AgentReport
+from turnwright.agents.base import AgentLauncher, AgentReport, nobody
 from turnwright.core.errors import ConfigError
 from turnwright.core.rollout import RolloutRequest
 
@@ -37,21 +38,21 @@ class Throttled:
         self._turn = asyncio.Lock()
         self._next_start = 0.0
 
-    async def launch(self, request: RolloutRequest) -> AgentReport | None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
         """Wait for a turn, then launch."""
         if self._places is None:
-            return await self._launch_in_turn(request)
+            return await self._launch_in_turn(request, on_start)
         async with self._places:
-            return await self._launch_in_turn(request)
+            return await self._launch_in_turn(request, on_start)
 
     async def close(self) -> None:
         """Close the launcher."""
         await self._launcher.close()
 
-    async def _launch_in_turn(self, request: RolloutRequest) -> AgentReport | None:
+    async def _launch_in_turn(self, request: RolloutRequest, on_start: Callable[[], None]) -> AgentReport | None:
         if self._interval:
             async with self._turn:
                 clock = asyncio.get_running_loop().time
                 await asyncio.sleep(max(0.0, self._next_start - clock()))
                 self._next_start = clock() + self._interval
-        return await self._launcher.launch(request)
+        return await self._launcher.launch(request, on_start)

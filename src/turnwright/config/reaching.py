@@ -79,8 +79,6 @@ class Gateway(Section):
     """Model calls per second within one trajectory."""
     max_waiting: int = Field(default=4096, ge=1)
     """Model calls in work or waiting over all trajectories; more are told to come again."""
-    max_turns: int = Field(default=200, ge=1)
-    """Model calls of one trajectory where neither ``sampling.max_turns`` nor the environment has a limit."""
     queue_lease: float = Field(default=60.0, gt=0)
     """Seconds after which a rollout that a pulling worker took is handed out again, unless it sends a heartbeat."""
 

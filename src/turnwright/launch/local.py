@@ -5,6 +5,7 @@ config --> environment, policy, renderer, engine --> controller | attempts for w
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,15 +23,16 @@ from turnwright.environments.base import Environment
 from turnwright.environments.load import load_environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
-from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.local import LocalEngine
+from turnwright.launch.gateway import sampling_limits
+from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.step import StepSettings
 from turnwright.models.load import Policy, load_policy, require_determinism, resolve_model_path
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rundir.manifest import collect_manifest
 from turnwright.rundir.naming import free_run_name
@@ -65,6 +67,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     if config.run.deterministic:
         require_determinism()
     prototype = environment or load_environment(config.environment.name, config.environment.options)
+    require_grader(config, prototype)
     path = model or config.model.path
     policy = load_policy(path, dtype=config.model.dtype)
     renderer = Renderer.load(resolve_model_path(path))
@@ -103,7 +106,9 @@ def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunCo
         length = len(_opening_ids(player, task))
         if length > longest:
             longest, where = length, task.id
-    limit, turns = player.engine.max_sequence_length, player.limits.loop.max_turns
+    # An agent of its own may keep its conversations short in ways that we cannot foresee.
+    turns = player.limits.loop.max_turns if config.agent.kind == "builtin" else 1
+    limit = player.engine.max_sequence_length
     cap = config.sampling.sampling_max_tokens
     if longest + turns * cap > limit:
         raise ConfigError(
@@ -135,8 +140,20 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
     require_fitting_prompts(player, [*train, *validation], config)
     algorithm, optimizer = config.algorithm, config.optimizer
     updates = config.schedule.max_steps * algorithm.updates_per_step
+
+    def runner(name: str, records: Path) -> AbstractAsyncContextManager[EpisodeRunner]:
+        return open_runner(
+            config,
+            name=name,
+            prototype=player.prototype,
+            renderer=player.renderer,
+            engine=player.engine,
+            records=records,
+        )
+
     return Components(
         prototype=player.prototype,
+        open_runner=runner,
         policy=player.policy,
         renderer=player.renderer,
         engine=player.engine,
@@ -249,24 +266,22 @@ async def play_attempts(
     on_attempt: Callable[[Attempt], None] = lambda attempt: None,
 ) -> list[Attempt]:
     """Play tasks with a fixed policy; return the attempts by task, then attempt. The caller closes the engine."""
-    return await collect_attempts(
-        player.prototype,
-        player.renderer,
-        player.engine,
-        [Wanted(task=task, attempt=i) for task in tasks for i in range(attempts)],
-        CollectorSettings(
-            seed=seed,
-            sampling=SamplingLimits(
-                temperature=temperature,
-                top_p=config.sampling.sampling_top_p if temperature else 1.0,
-                max_tokens=config.sampling.sampling_max_tokens,
-            ),
-            limits=player.limits,
-            max_concurrency=config.rollout.rollout_max_concurrency,
-            max_retries=config.rollout.rollout_max_retries,
-        ),
-        on_attempt,
+    settings = CollectorSettings(
+        seed=seed,
+        sampling=sampling_limits(config, temperature),
+        limits=player.limits,
+        max_concurrency=config.rollout.rollout_max_concurrency,
+        max_retries=config.rollout.rollout_max_retries,
     )
+    wanted = [Wanted(task=task, attempt=i) for task in tasks for i in range(attempts)]
+    async with open_runner(
+        config,
+        name=config.run.name or "play",
+        prototype=player.prototype,
+        renderer=player.renderer,
+        engine=player.engine,
+    ) as runner:
+        return await collect_attempts(runner, wanted, settings, on_attempt)
 
 
 def independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:

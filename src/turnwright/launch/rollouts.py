@@ -1,0 +1,97 @@
+"""Who makes the attempts of a run: the built-in agent in this process, or an agent behind the gateway.
+
+config --> agent launcher, gateway, server --> an episode runner, until the block ends
+"""
+
+import shlex
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from turnwright.agents.base import AgentLauncher
+from turnwright.agents.function import FunctionAgent
+from turnwright.agents.handler import HandlerAgent
+from turnwright.agents.http import HttpAgent
+from turnwright.agents.queue import QueueLauncher, RolloutQueue
+from turnwright.agents.subprocess import SubprocessAgent
+from turnwright.agents.throttle import Throttled
+from turnwright.config import RunConfig
+from turnwright.core.errors import ConfigError
+from turnwright.environments.base import Environment
+from turnwright.environments.prompts import Prompts
+from turnwright.inference.base import Engine
+from turnwright.launch.gateway import open_gateway
+from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.collector import EpisodeRunner
+from turnwright.rollout.external import AgentRunner
+from turnwright.rollout.inprocess import InProcessRunner
+
+
+@asynccontextmanager
+async def open_runner(
+    config: RunConfig,
+    *,
+    name: str,
+    prototype: Environment,
+    renderer: Renderer,
+    engine: Engine,
+    records: Path | None = None,
+) -> AsyncGenerator[EpisodeRunner]:
+    """Give what makes attempts; a gateway that agents need for it is served until the block ends.
+
+    Args:
+        config: The run.
+        name: Its name.
+        prototype: Its environment; of a run with an agent of its own only the tasks and the turn limit count.
+        renderer: Spells conversations in ids.
+        engine: Samples the replies.
+        records: Folder of the gateway's record log; None = nothing is written.
+    """
+    if config.agent.kind == "builtin":
+        yield InProcessRunner(prototype=prototype, renderer=renderer, engine=engine)
+        return
+    max_turns = config.sampling.max_turns or prototype.turn_limit
+    async with open_gateway(
+        config, name=name, renderer=renderer, engine=engine, max_turns=max_turns, records=records
+    ) as opened:
+        launcher = build_launcher(config, opened.queue)
+        try:
+            if isinstance(launcher, HttpAgent):
+                await launcher.check()
+            yield AgentRunner(
+                gateway=opened.gateway,
+                launcher=Throttled(launcher, launches_per_second=config.rollout.rollout_launches_per_second),
+                engine=engine,
+                public_columns=config.agent.public_columns,
+                on_ended=opened.queue.release,
+            )
+        finally:
+            await launcher.close()
+
+
+def build_launcher(config: RunConfig, queue: RolloutQueue) -> AgentLauncher:
+    """Return what reaches the agent of a run that is not the built-in one."""
+    agent, timeout = config.agent, config.rollout.rollout_timeout
+    target = agent.target or ""
+    match agent.kind:
+        case "function":
+            return FunctionAgent(target)
+        case "http":
+            return HttpAgent(target, timeout=timeout, headers=agent.options)
+        case "handler":
+            return HandlerAgent(target, timeout=timeout)
+        case "subprocess":
+            return SubprocessAgent(shlex.split(target), timeout=timeout, env=agent.options)
+        case "queue":
+            return QueueLauncher(queue, patience_seconds=timeout)
+        case "builtin":
+            raise ValueError("the built-in agent is not launched: it runs in this process")
+
+
+def require_grader(config: RunConfig, prototype: Environment) -> None:
+    """Raise ConfigError when nobody would give a reward."""
+    if config.agent.kind == "builtin" and isinstance(prototype, Prompts):
+        raise ConfigError(
+            "agent.kind = 'builtin' cannot work with environment 'prompts', which has no tools and no reward: set "
+            "agent.kind to an agent that brings both, or environment.name to an environment"
+        )
