@@ -53,7 +53,8 @@ class AnswerErrors:
             log.exception("%s %s failed; request %s", scope["method"], scope["path"], headers["x-request-id"])
             # Once bytes are out only a broken connection tells the client that the rest will not come.
             if not has_started:
-                await refused_at(scope["path"], _bug(error, headers["x-request-id"]), headers)(scope, receive, send)
+                answer = refused_at(scope["path"], _bug(error, headers["x-request-id"]), headers=headers)
+                await answer(scope, receive, send)
 
 
 async def answer_http_exception(request: Request, error: Exception) -> Response:
@@ -62,28 +63,27 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     path, headers = request.url.path, dict(error.headers or {})
     if error.status_code == 405:
         told = f"{request.method} {path} is not possible: expected {headers.get('Allow', 'another method')}"
-        return refused_at(path, Refusal("validation", told), headers, status=405)
+        return refused_at(path, Refusal("validation", told), headers=headers, status=405)
     told = f"{request.method} {path} does not exist: expected a path of this gateway's /openapi.json"
-    return refused_at(path, Refusal("not_found", told), headers, status=error.status_code)
+    return refused_at(path, Refusal("not_found", told), headers=headers, status=error.status_code)
 
 
 def refused_at(
-    path: str, refusal: Refusal, headers: Mapping[str, str] | None = None, *, status: int | None = None
+    path: str, refusal: Refusal, *, headers: Mapping[str, str] | None = None, status: int | None = None
 ) -> Response:
     """Return a refusal in the shape that the clients of a path read.
 
     Args:
         path: Of the request.
         refusal: What to say.
-        headers: To send with it; by default those of a new request id.
+        headers: To send beside a request id, or with one of their own.
         status: In place of the refusal's own.
     """
-    given = request_id_headers() if headers is None else headers
     return Response(
         json.dumps(_body(path, refusal)),
         status_code=refusal.status if status is None else status,
         media_type="application/json",
-        headers={**given, **refusal_headers(refusal)},
+        headers={**request_id_headers(), **(headers or {}), **refusal_headers(refusal)},
     )
 
 
