@@ -15,7 +15,8 @@ from transformers import (
 from models.tiny import FAMILIES, SHAPE, VOCABULARY, stock_twin, tiny_model, tiny_policy
 from turnwright.core.errors import ConfigError, UnsupportedModelError
 from turnwright.models.attention import PrefixView
-from turnwright.models.load import load_policy, resolve_model_path
+from turnwright.models.load import load_policy
+from turnwright.models.paths import resolve_model_path
 
 
 @pytest.mark.parametrize("family", FAMILIES)

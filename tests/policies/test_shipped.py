@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from turnwright.models.load import load_policy, resolve_model_path
+from turnwright.models.load import load_policy
+from turnwright.models.paths import resolve_model_path
 from turnwright.policies.build import hash_file
 from turnwright.rendering.renderer import Renderer
 

@@ -12,7 +12,8 @@ from turnwright.environments.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.local import LocalEngine
 from turnwright.inference.local_sequences import EngineCounters
-from turnwright.models.load import load_policy, resolve_model_path
+from turnwright.models.load import load_policy
+from turnwright.models.paths import resolve_model_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
 from turnwright.rollout.inprocess import InProcessRunner

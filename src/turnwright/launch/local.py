@@ -30,7 +30,8 @@ from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.step import StepSettings
-from turnwright.models.load import Policy, load_policy, require_determinism, resolve_model_path
+from turnwright.models.load import Policy, load_policy, require_determinism
+from turnwright.models.paths import resolve_model_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
 from turnwright.rollout.runner import EpisodeLimits

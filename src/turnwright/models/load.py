@@ -1,7 +1,6 @@
 """Load and save policies in Hugging Face format, and prove that our forward pass equals the model's own."""
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
@@ -9,25 +8,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from turnwright.core.errors import ConfigError, UnsupportedModelError
+from turnwright.core.errors import UnsupportedModelError
 from turnwright.models.attention import ATTENTION_NAME, KeyValueView, PrefixView
+from turnwright.models.paths import resolve_model_path
 
 Precision = Literal["float32", "bfloat16"]
-SHIPPED_POLICY = "tiny"
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
-
-
-def resolve_model_path(name: str) -> str:
-    """Return the folder of the shipped policy for "tiny"; any other name is a folder or a hub id as it stands."""
-    if name == SHIPPED_POLICY:
-        return str(files("turnwright") / "policies" / SHIPPED_POLICY)
-    path = Path(name).expanduser()
-    if path.exists() and not (path / "config.json").exists():
-        raise ConfigError(
-            f"model.path {name!r} holds no config.json: expected a folder in Hugging Face format "
-            "(config.json, model.safetensors, tokenizer.json), a hub id, or 'tiny'"
-        )
-    return str(path) if path.exists() else name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

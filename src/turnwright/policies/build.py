@@ -25,7 +25,8 @@ from turnwright.environments.procedures import GeneratedProcedures, demonstratio
 from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.warmstart import supervise
-from turnwright.models.load import load_policy, require_determinism, resolve_model_path
+from turnwright.models.load import load_policy, require_determinism
+from turnwright.models.paths import resolve_model_path
 from turnwright.policies.tokenizer import PAD, TURN_END, build_tokenizer
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.demonstrations import demonstrate
