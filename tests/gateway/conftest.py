@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gateway.at_work import CORPUS
 from turnwright.policies.tokenizer import build_tokenizer
 from turnwright.rendering.renderer import Renderer
 
-CORPUS = (
-    '<tool_call>{"name": "get_order", "arguments": {"order": "O3"}}</tool_call>',
-    "Look the order up: O3 late",
-) * 20
 QWEN_LIKE = Path(__file__).parents[1] / "rendering" / "templates" / "qwen_like.jinja"
 
 

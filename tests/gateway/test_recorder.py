@@ -25,6 +25,9 @@ CALL = '<tool_call>{"name": "get_order", "arguments": {"order": "O3"}}</tool_cal
 UNUSUAL_CALL = '<tool_call>{"name":"get_order", "arguments":{"order":"O3"}}</tool_call>'
 
 
+USED = UsedSampling(temperature=0.7, top_p=1.0, max_tokens=64)
+
+
 def user(text: str) -> Message:
     return Message(role="user", content=text)
 
@@ -366,6 +369,18 @@ def test_calls_at_the_same_time_never_extend_one_turn_twice(renderer: Renderer):
 
     asyncio.run(both())
     assert session.tree[1:] == [(0, "clean", ""), (None, "fork", "branched")]
+
+
+def test_calls_at_the_same_time_are_one_root_and_its_branches(renderer: Renderer):
+    session = Session(renderer, ["early", "late", "later"])
+
+    async def all_at_once() -> None:
+        openings = (OPENING, OPENING, (OPENING[0], user("a sub-agent's question")))
+        begun = [session.recorder.begin(opening, TOOLS, USED) for opening in openings]
+        await asyncio.gather(*map(session.recorder.sample, begun))
+
+    asyncio.run(all_at_once())
+    assert session.tree == [(None, "root", ""), (None, "fork", "branched"), (None, "fork", "sub_agent")]
 
 
 def test_the_longest_turn_that_agrees_is_extended(renderer: Renderer):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import takewhile
-from typing import Literal
+from typing import Literal, Protocol
 
 from turnwright.core.message import Message, ToolSpec
 from turnwright.gateway.held import Held
@@ -27,6 +27,20 @@ ForkCause = Literal[
 - compaction: the opening is kept, but a stretch of the middle gave way to fewer messages;
 - history_edited: anything else.
 """
+
+
+class Conversation(Protocol):
+    """A call to compare with: a recorded one, through its reply, or one in work."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What was said."""
+        ...
+
+    @property
+    def tools(self) -> tuple[ToolSpec, ...]:
+        """Tools of the request."""
+        ...
 
 
 def starts_with(messages: Sequence[Message], beginning: Sequence[Message]) -> bool:
@@ -54,18 +68,21 @@ def answered_turn(messages: Sequence[Message], held: Iterable[Held]) -> Held | N
     return max((turn for turn in held if _said(turn.reply) == said), key=lambda turn: turn.index, default=None)
 
 
-def fork_cause(messages: Sequence[Message], tools: Sequence[ToolSpec], held: Sequence[Held]) -> ForkCause:
-    """Name why ``messages`` extend none of the recorded turns."""
-    candidates = [turn for turn in held if starts_with(messages, turn.messages) or starts_with(turn.messages, messages)]
+def fork_cause(messages: Sequence[Message], tools: Sequence[ToolSpec], calls: Sequence[Conversation]) -> ForkCause:
+    """Name why ``messages`` extend none of the calls so far, which are in the order of asking."""
+    candidates = [
+        call for call in calls if starts_with(messages, call.messages) or starts_with(call.messages, messages)
+    ]
     if candidates:
-        return "branched" if any(turn.tools == tuple(tools) for turn in candidates) else "tools_changed"
+        return "branched" if any(call.tools == tuple(tools) for call in candidates) else "tools_changed"
     bare = [_without_reasoning(message) for message in messages]
-    for turn in held:
-        if turn.has_reasoning and starts_with(bare, [_without_reasoning(message) for message in turn.messages]):
+    for call in calls:
+        has_reasoning = any(message.reasoning for message in call.messages)
+        if has_reasoning and starts_with(bare, [_without_reasoning(message) for message in call.messages]):
             return "thinking_dropped"
     opening = _opening(messages)
-    alike = [turn for turn in held if _first_question(turn.messages) == _first_question(messages)]
-    same_opening = [turn for turn in alike if _opening(turn.messages) == opening]
+    alike = [call for call in calls if _first_question(call.messages) == _first_question(messages)]
+    same_opening = [call for call in alike if _opening(call.messages) == opening]
     begins = not any(message.role == "assistant" for message in messages)
     if not alike or (begins and not same_opening):
         return "sub_agent"

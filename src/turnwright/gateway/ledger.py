@@ -25,9 +25,6 @@ from turnwright.rendering.renderer import Renderer
 
 log = logging.getLogger(__name__)
 
-DELIVERY_GRACE_SECONDS = 1.0
-"""How long the end waits for a listener that has its answer to say whether the reply got through."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTerms:
@@ -131,11 +128,15 @@ class CallLedger:
         task.add_done_callback(self._close)
         return exchange
 
-    async def finish(self) -> None:
-        """Wait until no call is in work and listeners had a moment to say that they got their reply."""
+    async def finish(self, *, grace_seconds: float) -> None:
+        """Wait until no call is in work.
+
+        Args:
+            grace_seconds: How long listeners that have their answer may take to say that the reply got through.
+        """
         while self._working:
             await asyncio.wait(self._working)
-        await asyncio.gather(*(exchange.confirmation(DELIVERY_GRACE_SECONDS) for exchange in self._exchanges))
+        await asyncio.gather(*(exchange.confirmation(grace_seconds) for exchange in self._exchanges))
 
     def forget(self) -> None:
         """Free the calls; those in work have ended."""

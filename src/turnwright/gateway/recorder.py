@@ -90,6 +90,7 @@ class Recorder:
         self._run_seed = run_seed
         self._num_calls = 0
         self._held: dict[int, Held] = {}
+        self._begun: dict[int, BegunCall] = {}
         self._claimed: set[int] = set()
 
     @property
@@ -152,7 +153,7 @@ class Recorder:
             shared_prefix_length = parent.shared_prefix_length
         else:
             shared_prefix_length = self._renderer.shared_prefix_length(prompt.messages, tools)
-        return BegunCall(
+        begun = BegunCall(
             index=self._claim(parent),
             messages=prompt.messages,
             tools=parent.tools if parent and parent.tools == tools else tools,
@@ -165,6 +166,8 @@ class Recorder:
             parent=parent,
             follows=parent or answered_turn(prompt.messages, self._held.values()),
         )
+        self._begun[begun.index] = begun
+        return begun
 
     async def sample(self, begun: BegunCall, on_tokens: Callable[[tuple[int, ...]], None] | None = None) -> Held:
         """Ask the engine and record the turn. A call that fails or is cancelled gives its claim back.
@@ -176,10 +179,12 @@ class Recorder:
         began = time.perf_counter()
         try:
             generation = await self._engine.generate(self._request(begun), on_tokens)
+            turn = self._hold(begun, generation, latency_ms=(time.perf_counter() - began) * 1000)
         except BaseException:
             self._release(begun)
             raise
-        turn = self._hold(begun, generation, latency_ms=(time.perf_counter() - began) * 1000)
+        finally:
+            del self._begun[begun.index]
         self._held[turn.index] = turn
         return turn
 
@@ -245,7 +250,7 @@ class Recorder:
                     parent=parent,
                 )
         full = self._renderer.prompt_ids(messages, tools)
-        if not self._held:
+        if not self._held and not self._begun:
             return _Prompt(token_ids=full, messages=messages, kind="root")
         for turn in free:
             # The reply first: whole prompts are put together only for the one that will most likely do.
@@ -261,8 +266,13 @@ class Recorder:
             if more is not None:
                 ids = turn.token_ids + more
                 return _Prompt(token_ids=ids, messages=messages, kind=_kind_after(turn), parent=turn)
-        cause = refused or fork_cause(messages, tools, self.turns)
+        cause = refused or fork_cause(messages, tools, self._calls())
         return _Prompt(token_ids=full, messages=messages, kind="fork", cause=cause)
+
+    def _calls(self) -> list[Held | BegunCall]:
+        """Return all calls, recorded or in work, in the order of asking."""
+        calls: dict[int, Held | BegunCall] = {**self._held, **self._begun}
+        return [calls[index] for index in sorted(calls)]
 
     def _template_refuses(self, parent: Held, new_messages: Sequence[Message]) -> ForkCause | None:
         """Name what the template would do to the held text once ``new_messages`` follow, if it would not keep it."""

@@ -36,6 +36,9 @@ from turnwright.rendering.renderer import Renderer
 from turnwright.rundir.gateway_records import Ended, RewardGiven, Sealed, SealStatus
 from turnwright.rundir.record_log import RecordSink
 
+DELIVERY_GRACE_SECONDS = 1.0
+"""How long the seal waits for a listener that has its answer to say whether the reply got through."""
+
 MAX_IGNORED_NAMES = 100
 MAX_NAME_LENGTH = 80
 """Fields without effect are told apart by name; a caller can make up any number of them, of any length."""
@@ -236,12 +239,12 @@ class Session:
 
     async def _seal(self) -> None:
         """Let the calls in work end, then write the seal and, where it is due, the outcome."""
-        await self._ledger.finish()
-        self._abandoned = self._ledger.undelivered
-        self._num_turns = self._count_turns()
         seal = self._states.seal
         if seal is None:
             raise RuntimeError("a trajectory is being sealed without a seal")
+        await self._ledger.finish(grace_seconds=DELIVERY_GRACE_SECONDS if seal.status == "ready" else 0.0)
+        self._abandoned = self._ledger.undelivered
+        self._num_turns = self._count_turns()
         record = Sealed(
             trajectory_id=self.trajectory_id,
             status=seal.status,
