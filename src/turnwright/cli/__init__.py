@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import baseline, check, compare, doctor, play, report, runs, train, warmstart
+from turnwright.cli import baseline, check, compare, doctor, gateway, play, report, runs, train, warmstart
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
@@ -39,6 +39,7 @@ app.command()(train.train)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare_command)
 app.command()(report.report)
+app.command()(gateway.gateway)
 app.command()(doctor.doctor)
 
 

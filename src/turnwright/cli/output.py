@@ -14,6 +14,11 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, default=str))
 
 
+def print_line(document: Any) -> None:
+    """Print a document as one line, at once: for a program that waits for it."""
+    print(json.dumps(document, default=str), flush=True)
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print aligned columns; the last one is as long as it likes."""
     lines = [tuple(map(str, row)) for row in (header, *rows)]

@@ -4,7 +4,7 @@ port --> address --> credentials, gateway --> app --> server; closed in the oppo
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -24,6 +24,7 @@ from turnwright.gateway.session import Session
 from turnwright.inference.base import Engine
 from turnwright.rendering.renderer import Renderer
 from turnwright.rundir.record_log import NoLog, RecordLog
+from turnwright.rundir.recovery import RecoveredTrajectory
 
 JOB_ARN = "arn:aws:sagemaker:local:000000000000:job/AgentRFT/{name}"
 """The form that AWS's clients expect; account and region are nobody's."""
@@ -50,6 +51,7 @@ async def open_gateway(
     engine: Engine,
     max_turns: int | None,
     records: Path | None = None,
+    recovered: Iterable[RecoveredTrajectory] = (),
 ) -> AsyncGenerator[OpenGateway]:
     """Serve a gateway until the block ends.
 
@@ -60,6 +62,7 @@ async def open_gateway(
         engine: Samples the replies; closed by whoever made it.
         max_turns: Model calls of one trajectory; None = no limit.
         records: Folder of the record log; None = nothing is written.
+        recovered: Trajectories of an earlier process that control calls show.
 
     Raises:
         ConfigError: The address cannot be served, or must not be.
@@ -120,6 +123,7 @@ async def open_gateway(
         queue=queue,
         control=True,
         new_session=new_session,
+        recovered={trajectory.opened.trajectory_id: trajectory for trajectory in recovered},
         max_body_bytes=gateway.limits.max_body_bytes,
     )
     try:

@@ -72,15 +72,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     path = model or config.model.path
     policy = load_policy(path, dtype=config.model.dtype)
     renderer = Renderer.load(resolve_model_path(path))
-    engine = LocalEngine(
-        policy,
-        kv_memory_mb=config.inference.kv_memory_mb,
-        max_queue=config.inference.max_queue,
-        max_slots=config.rollout.rollout_max_concurrency,
-        max_sequence_length=config.sampling.max_sequence_length,
-        num_threads=config.inference.num_threads,
-        deterministic=config.run.deterministic,
-    )
+    engine = build_engine(config, policy)
     loop = LoopLimits(
         max_turns=config.sampling.max_turns or prototype.turn_limit,
         max_sequence_length=engine.max_sequence_length,
@@ -88,6 +80,19 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     )
     limits = EpisodeLimits(loop=loop, timeout_seconds=config.rollout.rollout_timeout)
     return Player(prototype=prototype, policy=policy, renderer=renderer, engine=engine, limits=limits)
+
+
+def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine:
+    """Return an engine over a policy, by default the one of ``model.path``."""
+    return LocalEngine(
+        policy or load_policy(config.model.path, dtype=config.model.dtype),
+        kv_memory_mb=config.inference.kv_memory_mb,
+        max_queue=config.inference.max_queue,
+        max_slots=config.rollout.rollout_max_concurrency,
+        max_sequence_length=config.sampling.max_sequence_length,
+        num_threads=config.inference.num_threads,
+        deterministic=config.run.deterministic,
+    )
 
 
 def load_tasks(environment: Environment, split: Split, limit: int | None = None) -> list[Task]:

@@ -5,7 +5,7 @@ request --MeasureRequests--> AnswerErrors --> router --> serve_call (dialects) |
 The rollout gateway has all of it; `turnwright serve`, which has no trajectories, the dialects and the numbers only.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -30,6 +30,7 @@ from turnwright.gateway.http.metrics import CONTENT_TYPE, MeasureRequests, Reque
 from turnwright.gateway.http.openapi import document
 from turnwright.gateway.http.queue import QueueRoutes
 from turnwright.gateway.http.runtime import Runtime, StreamedChat
+from turnwright.rundir.recovery import RecoveredTrajectory
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -44,6 +45,7 @@ def build_app(
     queue: RolloutQueue | None = None,
     control: bool = False,
     new_session: NewSession | None = None,
+    recovered: Mapping[str, RecoveredTrajectory] | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     health: Health = lambda: "",
 ) -> Starlette:
@@ -55,6 +57,7 @@ def build_app(
         queue: Rollouts for workers to fetch.
         control: Show what was recorded, to holders of a control token.
         new_session: With control, open trajectories.
+        recovered: With control, trajectories of an earlier process to show.
         max_body_bytes: Longer bodies are refused with a 413.
         health: Asked at each GET /health.
     """
@@ -65,7 +68,7 @@ def build_app(
         if queue is not None:
             routes += _queue(queue, gateway)
         if control:
-            routes += _control(gateway, new_session, max_body_bytes)
+            routes += _control(gateway, new_session, max_body_bytes, recovered or {})
     paths = {"/openapi.json", *(route.path for route in routes)}
     routes.append(_get("/openapi.json", lambda: JSONResponse(document(paths))))
     app = Starlette(
@@ -138,8 +141,13 @@ def _queue(queue: RolloutQueue, gateway: Gateway) -> list[Route]:
     ]
 
 
-def _control(gateway: Gateway, new_session: NewSession | None, max_body_bytes: int) -> list[Route]:
-    shown = Control(gateway, new_session, max_body_bytes=max_body_bytes)
+def _control(
+    gateway: Gateway,
+    new_session: NewSession | None,
+    max_body_bytes: int,
+    recovered: Mapping[str, RecoveredTrajectory],
+) -> list[Route]:
+    shown = Control(gateway, new_session, max_body_bytes=max_body_bytes, recovered=recovered)
     routes: list[Route] = [Route("/control/rollouts/{trajectory_id}", shown.show_rollout, methods=["GET"])]
     return routes if new_session is None else [*routes, _post("/control/rollouts", shown.open_rollout)]
 

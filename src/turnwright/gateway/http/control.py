@@ -5,20 +5,23 @@ ground truth.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from turnwright.core.episode import EpisodeKey
+from turnwright.core.outcome import Outcome
 from turnwright.core.task import Split, Task
-from turnwright.core.trajectory import SampledTurn
+from turnwright.core.trajectory import SampledTurn, Trajectory
 from turnwright.gateway.dialects.fields import Fields
 from turnwright.gateway.gateway import Gateway
 from turnwright.gateway.http.body import parse_object, read_body
 from turnwright.gateway.http.endpoint import caller_of
 from turnwright.gateway.session import Session
+from turnwright.rundir.recovery import RecoveredTrajectory
 
 NewSession = Callable[[Task], Awaitable[Session]]
 """Opens a trajectory for a task, with whatever sampling the server is run with."""
@@ -27,14 +30,23 @@ NewSession = Callable[[Task], Awaitable[Session]]
 class Control:
     """Endpoints of whoever runs the gateway."""
 
-    def __init__(self, gateway: Gateway, new_session: NewSession | None, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        new_session: NewSession | None,
+        *,
+        max_body_bytes: int,
+        recovered: Mapping[str, RecoveredTrajectory],
+    ) -> None:
         """Serve the trajectories of a gateway.
 
         Args:
             gateway: Holds them.
             new_session: Opens one; None where the run alone opens trajectories.
             max_body_bytes: Longer bodies are refused.
+            recovered: Trajectories of an earlier process, by their ids; they are shown, and are over.
         """
+        self._recovered = recovered
         self._gateway = gateway
         self._new_session = new_session
         self._max_body_bytes = max_body_bytes
@@ -49,33 +61,50 @@ class Control:
 
     async def show_rollout(self, request: Request) -> JSONResponse:
         """Return what was recorded so far."""
-        session = self._gateway.authorize(caller_of(request, b""), "control", request.path_params["trajectory_id"])
-        outcome = session.outcome()
+        trajectory_id, caller = request.path_params["trajectory_id"], caller_of(request, b"")
+        earlier = self._recovered.get(trajectory_id)
+        if earlier is not None:
+            self._gateway.credentials.identify(caller).require("control", trajectory_id)
+            return self._shown(trajectory_id, earlier.opened.key, earlier.state, earlier.trajectory, earlier.outcome)
+        session = self._gateway.authorize(caller, "control", trajectory_id)
+        return self._shown(trajectory_id, session.key, session.state, session.trajectory(), session.outcome())
+
+    def _shown(
+        self, trajectory_id: str, key: EpisodeKey, state: str, trajectory: Trajectory, outcome: Outcome | None
+    ) -> JSONResponse:
         decode = self._gateway.renderer.decode
         return JSONResponse(
             {
-                "trajectory_id": session.trajectory_id,
-                "task_id": session.key.task_id,
-                "attempt": session.key.attempt,
-                "state": session.state,
-                "turns": [_turn(turn, decode) for turn in session.trajectory().turns],
+                "trajectory_id": trajectory_id,
+                "task_id": key.task_id,
+                "attempt": key.attempt,
+                "state": state,
+                "turns": [_turn(turn, decode) for turn in trajectory.turns],
                 "outcome": None if outcome is None else asdict(outcome),
             }
         )
 
 
 def _task(fields: Fields) -> Task:
-    split = fields.text("split") or "train"
-    if split not in get_args(Split):
-        raise fields.refuse("split", "'train', 'validation' or 'test'")
-    known: Split = "validation" if split == "validation" else "test" if split == "test" else "train"
     data = fields.nested("data")
     return Task(
-        id=fields.text("id") or f"control-{secrets.token_hex(4)}",
+        id=f"control-{secrets.token_hex(4)}" if fields.get("id") is None else fields.required_text("id"),
         prompt=fields.required_text("prompt"),
         data=data.value if data else {},
-        split=known,
+        split=_split(fields),
     )
+
+
+def _split(fields: Fields) -> Split:
+    match fields.get("split"):
+        case None | "train":
+            return "train"
+        case "validation":
+            return "validation"
+        case "test":
+            return "test"
+        case _:
+            raise fields.refuse("split", "'train', 'validation' or 'test'")
 
 
 def _turn(turn: SampledTurn, decode: Callable[[tuple[int, ...]], str]) -> dict[str, Any]:

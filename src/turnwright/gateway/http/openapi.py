@@ -113,8 +113,11 @@ class Operation:
         content: dict[str, Any] = {}
         if self.reply is not None:
             content["application/json"] = {"schema": reference(self.reply)}
-        for media_type in filter(None, ("text/event-stream" if self.streams else None, self.text)):
-            content[media_type] = {"schema": {"type": "string"}}
+        if self.streams:
+            # A schema would be of one event in some tools and of the whole text in others.
+            content["text/event-stream"] = {}
+        if self.text is not None:
+            content[self.text] = {"schema": {"type": "string"}}
         yield "200", {"description": "Done", "content": content}
         if self.may_be_empty:
             yield "204", {"description": "Nothing to do"}

@@ -7,7 +7,6 @@ raw bodies, as the service model of boto3's ``sagemakerjobruntime`` has them.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import get_args
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -52,11 +51,7 @@ class Runtime:
     async def complete_rollout(self, request: Request) -> JSONResponse:
         """Seal a trajectory."""
         session, fields = await self._reporting(request)
-        status = fields.text("Status") or "ready"
-        if status not in get_args(SealStatus):
-            raise fields.refuse("Status", "'ready' or 'failed'")
-        sealed: SealStatus = "ready" if status == "ready" else "failed"
-        await session.complete(sealed, _client_token(fields), fields.text("Detail") or "")
+        await session.complete(_status(fields), _client_token(fields), fields.text("Detail") or "")
         return JSONResponse({})
 
     async def update_reward(self, request: Request) -> JSONResponse:
@@ -82,6 +77,16 @@ class Runtime:
                 field="JobArn",
             )
         return session, fields
+
+
+def _status(fields: Fields) -> SealStatus:
+    match fields.get("Status"):
+        case None | "ready":
+            return "ready"
+        case "failed":
+            return "failed"
+        case _:
+            raise fields.refuse("Status", "'ready' or 'failed'")
 
 
 def _client_token(fields: Fields) -> str | None:

@@ -7,6 +7,8 @@ is promised about them.
 from collections.abc import Mapping
 from typing import Any
 
+from turnwright.gateway.states import MAX_REWARD
+
 Schema = Mapping[str, Any]
 
 _MOST_TOKENS = 2**31 - 1
@@ -34,7 +36,9 @@ FLAG: Schema = _maybe({"type": "boolean"})
 TOKENS: Schema = {"type": "integer", "minimum": 1, "maximum": _MOST_TOKENS}
 TEMPERATURE: Schema = _maybe({"type": "number", "minimum": 0, "maximum": 2})
 TOP_P: Schema = _maybe({"type": "number", "exclusiveMinimum": 0, "maximum": 1})
+IDENTIFIER: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
 STOP: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
+REWARD: Schema = {"type": "number", "minimum": -MAX_REWARD, "maximum": MAX_REWARD}
 IDS: Schema = _list(COUNT)
 
 _PARTS: Schema = {"anyOf": [TEXT, _list(_object({"type": {"const": "text"}, "text": TEXT}, ("type", "text")))]}
@@ -72,7 +76,7 @@ _CHAT_REQUEST = _object(
     {
         **_OPENAI_SAMPLING,
         "messages": _list(_CHAT_MESSAGE, minItems=1),
-        "max_tokens": _maybe(TOKENS),
+        # Its older name max_tokens is read as well; the two must not differ, which no schema can say.
         "max_completion_tokens": _maybe(TOKENS),
         "tools": _maybe(
             _list(
@@ -119,7 +123,7 @@ _RESPONSES_REQUEST = _object(
         **{name: schema for name, schema in _OPENAI_SAMPLING.items() if name not in ("stop", "seed")},
         "input": {"anyOf": [TEXT, _list({"type": "object"})]},
         "instructions": _maybe(TEXT),
-        "previous_response_id": _maybe(TEXT),
+        # previous_response_id is read as well; it must name an earlier reply, which no schema can say.
         "max_output_tokens": _maybe(TOKENS),
         "tools": _maybe(_list(_object({"type": {"const": "function"}, **_FUNCTION}, ("type", "name")))),
     },
@@ -169,7 +173,7 @@ _ANTHROPIC_MESSAGE: Schema = {
 }
 
 _ANTHROPIC_CONVERSATION: Mapping[str, Schema] = {
-    "model": NAME,
+    "model": _maybe(TEXT),
     "messages": _list(_ANTHROPIC_MESSAGE, minItems=1),
     "system": _maybe(_SPOKEN),
     "tools": _maybe(
@@ -191,6 +195,7 @@ _ANTHROPIC_CONVERSATION: Mapping[str, Schema] = {
 _ANTHROPIC_REQUEST = _object(
     {
         **_ANTHROPIC_CONVERSATION,
+        "model": NAME,
         "max_tokens": TOKENS,
         "temperature": TEMPERATURE,
         "top_p": TOP_P,
@@ -253,7 +258,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "ResponsesReply": _RESPONSES_REPLY,
     "MessagesRequest": _ANTHROPIC_REQUEST,
     "MessagesReply": _ANTHROPIC_REPLY,
-    "CountTokensRequest": _object(_ANTHROPIC_CONVERSATION, ("model", "messages")),
+    "CountTokensRequest": _object(_ANTHROPIC_CONVERSATION, ("messages",)),
     "CountTokensReply": _object({"input_tokens": COUNT}, ("input_tokens",)),
     "OpenAIError": _object(
         {
@@ -282,20 +287,20 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "CompleteRollout": _object(
         {
-            "TrajectoryId": {"type": "string", "minLength": 1, "maxLength": 256},
+            "TrajectoryId": IDENTIFIER,
             "Status": {"enum": ["ready", "failed", None]},
             "Detail": _maybe(TEXT),
-            "ClientToken": _maybe(TEXT),
+            "ClientToken": _maybe(IDENTIFIER),
             "JobArn": _maybe(TEXT),
         },
         ("TrajectoryId",),
     ),
     "UpdateReward": _object(
         {
-            "TrajectoryId": {"type": "string", "minLength": 1, "maxLength": 256},
-            "Rewards": _list(NUMBER, minItems=1),
-            "Components": _maybe({"type": "object", "additionalProperties": NUMBER}),
-            "ClientToken": _maybe(TEXT),
+            "TrajectoryId": IDENTIFIER,
+            "Rewards": _list(REWARD, minItems=1),
+            "Components": _maybe({"type": "object", "additionalProperties": REWARD}),
+            "ClientToken": _maybe(IDENTIFIER),
             "JobArn": _maybe(TEXT),
         },
         ("TrajectoryId", "Rewards"),
@@ -330,7 +335,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "trajectory_id": TEXT,
             "task_id": TEXT,
             "attempt": COUNT,
-            "state": {"enum": ["open", "ready", "failed", "rewarded"]},
+            "state": {"enum": ["open", "interrupted", "ready", "failed", "rewarded"]},
             "turns": _list(_TURN),
             "outcome": _maybe(_OUTCOME),
         },
