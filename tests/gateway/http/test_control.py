@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
-from gateway.http.serving import CALL_TEXT, Served, serving
+from gateway.http.serving import CALL_TEXT, JOB_ARN, Served, serving
+from turnwright.core.episode import EpisodeKey
+from turnwright.core.task import Task
 from turnwright.gateway.credentials import Scope
+from turnwright.rundir.gateway_records import Opened
+from turnwright.rundir.recovery import rebuild
 
 TASK = {"prompt": "order: O3", "id": "demo-1", "data": {"gold": "refund"}, "split": "validation"}
 CHAT = {"messages": [{"role": "user", "content": "order: O3"}]}
@@ -87,6 +91,26 @@ def test_a_dropped_trajectory_says_where_its_record_is() -> None:
     asyncio.run(run())
 
 
+def test_a_trajectory_of_an_earlier_process_is_shown_as_it_was_left() -> None:
+    opened = Opened(
+        trajectory_id="t-earlier",
+        key=EpisodeKey(task_id="demo-1", attempt=2),
+        task=Task(id="demo-1", prompt="order: O3"),
+        job_arn=JOB_ARN,
+        time=0.0,
+    )
+
+    async def run() -> None:
+        async with serving(recovered={"t-earlier": rebuild([opened])}) as served:
+            status, shown = await show(served, "t-earlier", token(served))
+            assert (status, shown["state"], shown["attempt"], shown["turns"]) == (200, "interrupted", 2, [])
+            elsewhere = served.credentials.mint("t-other", ("control",))
+            assert (await show(served, "t-earlier", elsewhere))[0] == 403
+            assert (await show(served, "t-earlier", token(served, "sample")))[0] == 403
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -95,6 +119,8 @@ def test_a_dropped_trajectory_says_where_its_record_is() -> None:
         ({"prompt": "x", "data": []}, "data"),
         ({"prompt": "x", "split": "dev"}, "split"),
         ({"prompt": "x", "id": 7}, "id"),
+        ({"prompt": "x", "id": ""}, "id"),
+        ({"prompt": "x", "split": ""}, "split"),
     ],
 )
 def test_a_wrong_task_is_refused_by_its_field(body: Any, says: str) -> None:

@@ -164,6 +164,7 @@ def test_a_failed_rollout_says_why() -> None:
         ("/complete-rollout", {"TrajectoryId": 5}, "TrajectoryId"),
         ("/complete-rollout", {"TrajectoryId": "x" * 257}, "TrajectoryId"),
         ("/complete-rollout", {"Status": "done"}, "Status"),
+        ("/complete-rollout", {"Status": ""}, "Status"),
         ("/complete-rollout", {"ClientToken": ""}, "ClientToken"),
         ("/update-reward", {}, "Rewards"),
         ("/update-reward", {"Rewards": 1}, "Rewards"),

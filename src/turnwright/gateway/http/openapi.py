@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from turnwright.gateway.http.metrics import CONTENT_TYPE
-from turnwright.gateway.http.schemas import SCHEMAS, Schema, reference
+from turnwright.gateway.http.schemas import NAME, SCHEMAS, Schema, reference
 
 ErrorShape = Literal["OpenAIError", "AnthropicError", "RuntimeError"]
 
@@ -53,7 +53,7 @@ _TRAJECTORY_PARAMETER = {
 
 
 def _identity_header(name: str, description: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+    return {"name": name, "in": "header", "description": description, "schema": NAME}
 
 
 def _query(name: str, schema: Schema, description: str) -> dict[str, Any]:
