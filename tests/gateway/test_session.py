@@ -361,6 +361,24 @@ def test_the_seal_waits_for_a_delivery_that_is_about_to_be_confirmed(renderer: R
     with_session(renderer, number, play)
 
 
+def test_a_delivery_confirmed_after_the_seal_changes_nothing(renderer: Renderer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("turnwright.gateway.session.DELIVERY_GRACE_SECONDS", 0.01)
+
+    async def play(session: Session, log: ListLog) -> None:
+        exchange = await session.ask(Call(messages=OPENING))
+        await exchange.answer()
+        await session.complete("ready", None)
+        exchange.delivered()
+        assert session.abandoned == {0}
+        attempt = rebuild(log.records).attempt()
+        assert attempt is not None
+        assert (attempt.episode, attempt.trajectory) == (session.episode(), session.trajectory())
+
+    outcome = with_session(renderer, number, play).outcome()
+    assert isinstance(outcome, Failed)
+    assert outcome.cause == "no_sample"
+
+
 # -- seal, reward, abort
 
 

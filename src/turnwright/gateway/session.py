@@ -88,7 +88,8 @@ class Session:
         self._ledger = CallLedger(trajectory_id, self._recorder, renderer, terms, admission, self._records)
         self._states = States(trajectory_id)
         self._on_end = on_end
-        self._abandoned: frozenset[int] | None = None
+        self._sealed: Sealed | None = None
+        """What the seal settled: it does not change when a delivery is confirmed too late."""
         self._num_turns = 0
         self._sealing: asyncio.Task[None] | None = None
         self._rewarding: asyncio.Task[None] | None = None
@@ -107,13 +108,13 @@ class Session:
 
     @property
     def truncation(self) -> TruncationCause | None:
-        """The limit that cut the attempt, as it stands."""
-        return self._ledger.truncation()
+        """The limit that cut the attempt, as it stands; final once sealed."""
+        return self._ledger.truncation() if self._sealed is None else self._sealed.truncation
 
     @property
     def abandoned(self) -> frozenset[int]:
         """Numbers of the turns whose reply reached nobody; final once sealed."""
-        return self._ledger.undelivered if self._abandoned is None else self._abandoned
+        return self._ledger.undelivered if self._sealed is None else frozenset(self._sealed.abandoned)
 
     @property
     def num_calls(self) -> int:
@@ -187,7 +188,7 @@ class Session:
         """
         if self._sealing is not None:
             await asyncio.wait([self._sealing])
-        num_turns = self._count_turns() if self._abandoned is None else self._num_turns
+        num_turns = self._count_turns() if self._sealed is None else self._num_turns
         if self._states.accept_reward(values, client_token, components or {}, num_turns=num_turns):
             self._rewarding = asyncio.create_task(self._keep_reward(), name=f"reward {self.trajectory_id}")
         if self._rewarding is not None:
@@ -243,19 +244,18 @@ class Session:
         if seal is None:
             raise RuntimeError("a trajectory is being sealed without a seal")
         await self._ledger.finish(grace_seconds=DELIVERY_GRACE_SECONDS if seal.status == "ready" else 0.0)
-        self._abandoned = self._ledger.undelivered
         self._num_turns = self._count_turns()
-        record = Sealed(
+        self._sealed = Sealed(
             trajectory_id=self.trajectory_id,
             status=seal.status,
             detail=seal.detail,
             truncation=self.truncation,
-            abandoned=tuple(sorted(self._abandoned)),
+            abandoned=tuple(sorted(self.abandoned)),
             client_token=seal.client_token,
             time=time.time(),
         )
         try:
-            await self._records.append(record)
+            await self._records.append(self._sealed)
         finally:
             await self._settle()
 
@@ -277,7 +277,7 @@ class Session:
 
     async def _settle(self) -> None:
         """End the trajectory if its seal is written and its outcome is clear."""
-        if self._abandoned is None or self._is_settled:
+        if self._sealed is None or self._is_settled:
             return
         outcome = self._states.settle(
             num_turns=self._num_turns,
