@@ -118,6 +118,10 @@ def test_a_conversation_with_every_kind_of_block_becomes_messages_in_order() -> 
     assert call.ignored == ("is_error",)
 
 
+def test_a_message_without_blocks_says_nothing() -> None:
+    assert read(messages=[{"role": "user", "content": []}]).call.messages == (Message(role="user"),)
+
+
 def test_sampling_and_tools_are_read() -> None:
     tool = {"name": "get_order", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}
     got = read(

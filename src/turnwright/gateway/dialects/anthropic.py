@@ -54,6 +54,7 @@ class AnthropicMessages:
         """Read a request; ``max_tokens`` must be there, as in the vendor's API."""
         fields = Fields(body)
         messages, tools, ignored = read_conversation(fields)
+        _refuse_prefill(fields)
         max_tokens = fields.integer("max_tokens", 1, _MOST_TOKENS)
         if max_tokens is None:
             raise fields.refuse("max_tokens", f"a whole number from 1 to {_MOST_TOKENS}")
@@ -124,6 +125,14 @@ def read_conversation(body: Fields) -> tuple[tuple[Message, ...], tuple[ToolSpec
     ignored = reader.ignored
     tools = tuple(_tools(body, ignored))
     return messages, tools if _may_call(body, ignored) else (), ignored
+
+
+def _refuse_prefill(body: Fields) -> None:
+    """A last message of the assistant's asks to go on from it, in the middle of a reply."""
+    *_, last = body.objects("messages")
+    if last.get("role") == "assistant":
+        cure = "the policy samples whole replies and cannot go on from a prefilled one"
+        raise last.refuse("role", "'user' in the last message", cure)
 
 
 def _tools(body: Fields, ignored: set[str]) -> Iterator[ToolSpec]:

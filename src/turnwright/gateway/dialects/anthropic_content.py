@@ -10,6 +10,7 @@ says.
 
 import json
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, cast
 
 from turnwright.core.message import Message, ToolCall
@@ -66,27 +67,18 @@ class ConversationReader:
             self.ignored.update(entry.names_beyond({"role", "content"}))
         if not entries:
             raise body.refuse("messages", "a list of at least one message")
-        if entries[-1].get("role") == "assistant":
-            raise entries[-1].refuse(
-                "role",
-                "'user' in the last message",
-                "the policy samples whole replies and cannot go on from a prefilled one",
-            )
         return tuple(messages)
 
     def _user(self, entry: Fields) -> Iterator[Message]:
         """One message may answer calls and say something: each stretch of text becomes a message of its own."""
-        said: list[str] = []
-        for block in self._blocks(entry, "content", place="user"):
-            if block.get("type") == "text":
-                said.append(_text(block))
-                continue
-            if said:
-                yield Message(role="user", content="\n".join(said))
-                said = []
-            yield self._tool_result(block)
-        if said:
-            yield Message(role="user", content="\n".join(said))
+        blocks = list(self._blocks(entry, "content", place="user"))
+        for is_text, stretch in groupby(blocks, key=lambda block: block.get("type") == "text"):
+            if is_text:
+                yield Message(role="user", content="\n".join(map(_text, stretch)))
+            else:
+                yield from map(self._tool_result, stretch)
+        if not blocks:
+            yield Message(role="user")
 
     def _tool_result(self, block: Fields) -> Message:
         call_id = block.required_text("tool_use_id")

@@ -118,10 +118,31 @@ _CHAT_REPLY = _object(
     ("id", "object", "created", "model", "choices", "usage"),
 )
 
+_PART = _object({"type": {"enum": ["input_text", "output_text", "text"]}, "text": TEXT}, ("type", "text"))
+_PARTS_OR_TEXT: Schema = {"anyOf": [TEXT, _list(_PART)]}
+_ROLES = ["system", "developer", "user", "assistant"]
+
+_RESPONSES_ITEM: Schema = {
+    "oneOf": [
+        _object(
+            {"type": {"const": "message"}, "role": {"enum": _ROLES}, "content": _PARTS_OR_TEXT},
+            ("type", "role", "content"),
+        ),
+        _object(
+            {"type": {"const": "function_call"}, "call_id": NAME, "name": NAME, "arguments": TEXT},
+            ("type", "call_id", "name", "arguments"),
+        ),
+        _object(
+            {"type": {"const": "function_call_output"}, "call_id": NAME, "output": _PARTS_OR_TEXT},
+            ("type", "call_id", "output"),
+        ),
+    ]
+}
+
 _RESPONSES_REQUEST = _object(
     {
         **{name: schema for name, schema in _OPENAI_SAMPLING.items() if name not in ("stop", "seed")},
-        "input": {"anyOf": [TEXT, _list({"type": "object"})]},
+        "input": {"anyOf": [TEXT, _list(_RESPONSES_ITEM, minItems=1)]},
         "instructions": _maybe(TEXT),
         # previous_response_id is read as well; it must name an earlier reply, which no schema can say.
         "max_output_tokens": _maybe(TOKENS),
@@ -173,7 +194,6 @@ _ANTHROPIC_MESSAGE: Schema = {
 }
 
 _ANTHROPIC_CONVERSATION: Mapping[str, Schema] = {
-    "model": _maybe(TEXT),
     "messages": _list(_ANTHROPIC_MESSAGE, minItems=1),
     "system": _maybe(_SPOKEN),
     "tools": _maybe(
