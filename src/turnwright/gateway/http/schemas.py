@@ -129,8 +129,8 @@ _RESPONSES_ITEM: Schema = {
             ("type", "role", "content"),
         ),
         _object(
-            {"type": {"const": "function_call"}, "call_id": NAME, "name": NAME, "arguments": TEXT},
-            ("type", "call_id", "name", "arguments"),
+            {"type": {"const": "function_call"}, "call_id": NAME, "name": NAME, "arguments": _maybe(TEXT)},
+            ("type", "call_id", "name"),
         ),
         _object(
             {"type": {"const": "function_call_output"}, "call_id": NAME, "output": _PARTS_OR_TEXT},
