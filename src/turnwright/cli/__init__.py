@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import baseline, check, compare, doctor, gateway, play, report, runs, train, warmstart
+from turnwright.cli import baseline, check, compare, doctor, gateway, play, report, runs, serve, train, warmstart
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
@@ -40,6 +40,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare_command)
 app.command()(report.report)
 app.command()(gateway.gateway)
+app.command()(serve.serve)
 app.command()(doctor.doctor)
 
 

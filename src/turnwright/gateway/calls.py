@@ -101,6 +101,11 @@ class Exchange(Protocol):
         """Number of the call within the trajectory."""
         ...
 
+    @property
+    def used(self) -> UsedSampling:
+        """What the reply is sampled with."""
+        ...
+
     def deltas(self) -> AsyncIterator[ReplyDelta]:
         """Yield the reply's text from its beginning as it is sampled; ends when sampling has ended.
 

@@ -9,11 +9,11 @@ needs to listen: the work belongs to the session and goes on.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from turnwright.core.message import Message
 from turnwright.core.protocols import ReplyDelta
-from turnwright.gateway.calls import Answer, AskedSampling, Call, CallMark
+from turnwright.gateway.calls import Answer, AskedSampling, Call, CallMark, UsedSampling
 from turnwright.gateway.held import Held
 from turnwright.gateway.history import starts_with
 from turnwright.gateway.refusals import Refusal
@@ -37,6 +37,7 @@ class LiveExchange:
         "_stream",
         "_tools",
         "_turn",
+        "_used",
         "asked",
         "created",
         "held",
@@ -69,6 +70,7 @@ class LiveExchange:
         self._messages, self._tools = call.messages, call.tools
         self._renderer = renderer
         self._turn: int | None = None
+        self._used: UsedSampling | None = None
         self._started: asyncio.Future[None] = loop.create_future()
         self._done: asyncio.Future[None] = loop.create_future()
         self._confirmed: asyncio.Future[None] | None = None
@@ -84,6 +86,13 @@ class LiveExchange:
         if self._turn is None:
             raise RuntimeError("a call has no number before it has begun: await started() first")
         return self._turn
+
+    @property
+    def used(self) -> UsedSampling:
+        """What the reply is sampled with; settled once ``started`` has returned."""
+        if self._used is None:
+            raise RuntimeError("a call's sampling is not settled before it has begun: await started() first")
+        return self._used
 
     def repeats(self, call: Call) -> bool:
         """Tell whether ``call`` asks for the same: messages, however they are spelled, tools and sampling."""
@@ -147,9 +156,14 @@ class LiveExchange:
         self._confirmed = asyncio.get_running_loop().create_future()
         await asyncio.wait([self._confirmed], timeout=timeout_seconds)
 
-    def begin(self, turn: int, messages: tuple[Message, ...]) -> None:
-        """Take the call's number, and its messages as the recorder holds them."""
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called once the call has its answer or has failed."""
+        self._done.add_done_callback(lambda done: callback())
+
+    def begin(self, turn: int, messages: tuple[Message, ...], used: UsedSampling) -> None:
+        """Take the call's number, its messages as the recorder holds them, and its sampling."""
         self._turn = turn
+        self._used = used
         self._messages = messages
         _settle(self._started)
 

@@ -188,9 +188,17 @@ class Recorder:
         self._held[turn.index] = turn
         return turn
 
+    def sampling_key(self, turn: int, seed: int | None) -> int:
+        """Return the key of a call's random stream.
+
+        A request's own seed is mixed in and replaces nothing: agents that always send the same one would otherwise make
+        every attempt of a group the same.
+        """
+        parts = (self._run_seed, self._key.task_id, self._key.attempt, turn)
+        return derive_key(*parts) if seed is None else derive_key(*parts, seed)
+
     def _request(self, begun: BegunCall) -> GenerationRequest:
         used, renderer = begun.used, self._renderer
-        parts = (self._run_seed, self._key.task_id, self._key.attempt, begun.index)
         return GenerationRequest(
             key=self._key,
             turn=begun.index,
@@ -201,7 +209,7 @@ class Recorder:
             top_p=used.top_p,
             stop_token_ids=renderer.stop_token_ids,
             stop_when=(lambda ids: renderer.has_stop(ids, used.stop)) if used.stop else None,
-            sampling_key=derive_key(*parts) if used.seed is None else derive_key(*parts, used.seed),
+            sampling_key=self.sampling_key(begun.index, used.seed),
         )
 
     def _hold(self, begun: BegunCall, generation: Generation, *, latency_ms: float) -> Held:

@@ -97,6 +97,11 @@ class LocalEngine:
         """Version that samples the next token."""
         return self._passes.policy_version
 
+    @property
+    def stop_reason(self) -> str:
+        """Why every request is refused; empty while the engine works."""
+        return self._stop_reason
+
     def open_episode(self, key: EpisodeKey) -> None:
         """Announce an episode; opening one twice is an error."""
         if key in self._open:

@@ -65,6 +65,10 @@ class CannedExchange:
     def turn(self) -> int:
         return self.answer_.turn
 
+    @property
+    def used(self) -> UsedSampling:
+        return self.answer_.used
+
     async def deltas(self) -> AsyncIterator[ReplyDelta]:
         deltas = deltas_of(self.answer_.message)
         for delta in deltas[: self.refuses_after] if self.refusal else deltas:

@@ -65,8 +65,7 @@ class WholeReply(Response):
         body = json.dumps(
             delivery.dialect.write(delivery.read, answer, delivery.line_name), separators=(",", ":"), allow_nan=False
         )
-        headers = {**delivery.headers, "x-turnwright-sampling": spell_sampling(answer.used)}
-        await Response(body, media_type="application/json", headers=headers)(scope, receive, send)
+        await Response(body, media_type="application/json", headers=delivery.headers)(scope, receive, send)
         delivery.exchange.delivered()
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from turnwright.gateway.calls import Call, Caller, CallMark, Desk, Line
 from turnwright.gateway.dialects.base import Dialect, ReadCall
 from turnwright.gateway.http.body import MAX_BODY_BYTES, parse_object, read_body
-from turnwright.gateway.http.delivery import KEEP_ALIVE_SECONDS, Delivery, StreamedReply, WholeReply
+from turnwright.gateway.http.delivery import KEEP_ALIVE_SECONDS, Delivery, StreamedReply, WholeReply, spell_sampling
 from turnwright.gateway.http.refusals import refused
 from turnwright.gateway.refusals import Refusal
 
@@ -59,7 +59,12 @@ async def serve_call(
         read=read,
         exchange=exchange,
         line_name=line.name,
-        headers={**headers, "x-turnwright-trajectory": line.name, "x-turnwright-turn": str(exchange.turn)},
+        headers={
+            **headers,
+            "x-turnwright-trajectory": line.name,
+            "x-turnwright-turn": str(exchange.turn),
+            "x-turnwright-sampling": spell_sampling(exchange.used),
+        },
         keep_alive_seconds=keep_alive_seconds,
     )
     return StreamedReply(delivery) if read.stream else WholeReply(delivery)
@@ -105,7 +110,8 @@ def mark_of(headers: Mapping[str, str]) -> CallMark:
 def _complete_call(read: ReadCall, caller: Caller, desk: Desk, line: Line) -> Call:
     """Add what the dialect cannot know: how the call is marked, and the conversation it goes on from."""
     ignored = read.call.ignored if read.model in desk.model_names else (*read.call.ignored, "model")
-    return replace(read.call, messages=read.messages_on(line), mark=mark_of(caller.headers), ignored=ignored)
+    mark = mark_of(caller.headers)
+    return replace(read.call, messages=read.messages_on(line), mark=mark, ignored=ignored, stream=read.stream)
 
 
 def _is_loopback(host: str) -> bool:
