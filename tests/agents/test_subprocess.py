@@ -73,7 +73,7 @@ def test_a_program_is_told_everything_by_its_environment(rollout, tmp_path: Path
     monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "mine")
     source = "import json, os, sys; json.dump([dict(os.environ), sys.stdin.read(), os.getcwd()], open('seen', 'w'))"
     request = rollout()
-    assert launch(python(source), request, env={"DESK": "7"}, cwd=tmp_path) is None
+    assert launch(python(source), request, env={"DESK": "7"}, cwd=tmp_path) == AgentReport()
     env, stdin, folder = json.loads((tmp_path / "seen").read_text())
     assert folder == str(tmp_path)
     payload = json.loads(json.dumps(request.payload()))
@@ -103,17 +103,17 @@ def test_a_payload_too_long_for_a_variable_comes_on_standard_input(rollout) -> N
 
 
 def test_standard_input_need_not_be_read(rollout) -> None:
-    assert launch(["true"], rollout(prompt="x" * 3_000_000)) is None
+    assert launch(["true"], rollout(prompt="x" * 3_000_000)) == AgentReport()
 
 
 @pytest.mark.parametrize(
     ("output", "report"),
     [
-        ("", None),
-        ("done", None),
-        ("17", None),
-        ('{"level": "info"}', None),
-        ('{"reward": 1}\nbye', None),
+        ("", AgentReport()),
+        ("done", AgentReport()),
+        ("17", AgentReport()),
+        ('{"level": "info"}', AgentReport()),
+        ('{"reward": 1}\nbye', AgentReport()),
         (
             'thinking\n{"reward": 0.5, "components": {"format": 1}}\n\n',
             AgentReport(rewards=(0.5,), components={"format": 1}),
@@ -122,7 +122,7 @@ def test_standard_input_need_not_be_read(rollout) -> None:
         ('{"status": "skipped"}', AgentReport(skipped=True)),
     ],
 )
-def test_the_last_line_may_be_a_report(output: str, report: AgentReport | None, rollout) -> None:
+def test_the_last_line_may_be_a_report(output: str, report: AgentReport, rollout) -> None:
     assert launch(["printf", "%s", output], rollout()) == report
 
 
@@ -190,7 +190,7 @@ def test_what_a_program_leaves_running_is_ended_with_it(rollout, tmp_path: Path)
     async def go() -> None:
         agent = SubprocessAgent(shell(LEAVES_CHILDREN.format(file=file, then="exit 0")), timeout=30)
         began = time.monotonic()
-        assert await agent.launch(rollout()) is None
+        assert await agent.launch(rollout()) == AgentReport()
         assert time.monotonic() - began < 10
         await until_gone(await read_pids(file, 2))
 
@@ -274,7 +274,7 @@ def test_a_descendant_of_its_own_session_that_keeps_the_pipes_open_does_not_hold
     )
     before = open_files()
     began = time.monotonic()
-    assert launch(python(source), rollout()) is None
+    assert launch(python(source), rollout()) == AgentReport()
     assert time.monotonic() - began < 10
     assert open_files() == before
     (pid,) = asyncio.run(asyncio.wait_for(read_pids(file, 1), 5))

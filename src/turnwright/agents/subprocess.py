@@ -87,11 +87,11 @@ class SubprocessAgent:
         self._cwd = cwd
         self._grace_seconds = grace_seconds
 
-    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport | None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> AgentReport:
         """Run one process to its end; cancelling it ends the process and its group.
 
         Returns:
-            The report on the last line of its output; None when there is none.
+            The report on the last line of its output; an empty one when there is none.
 
         Raises:
             AgentError: it cannot be started, runs too long, exits with an error, or reports what is no report.
@@ -128,14 +128,14 @@ class SubprocessAgent:
         finally:
             await process.end(self._grace_seconds)
 
-    def _read_report(self, output: str, request: RolloutRequest) -> AgentReport | None:
+    def _read_report(self, output: str, request: RolloutRequest) -> AgentReport:
         lines = output.strip().splitlines()
         try:
             last = json.loads(lines[-1]) if lines else None
         except (ValueError, RecursionError):
-            return None
+            return AgentReport()
         if not isinstance(last, dict) or REPORT_KEYS.isdisjoint(last):
-            return None
+            return AgentReport()
         report = read_report(last, self._name)
         return report if report.error is None else AgentReport(error=excerpt(report.error, request))
 

@@ -9,7 +9,7 @@ agent can do wrong has one outcome:
     cannot be reached                           Failed("agent_unreachable")
     raises, exits with an error, says "failed"  Failed("agent_error")
     never asks the policy                       Failed("no_sample")
-    seals, or returns, without a reward         Failed("no_reward")
+    seals, or ends unsealed, without a reward   Failed("no_reward")
     neither seals nor ends in time              Failed("timeout")
     says that it skipped the task               Failed("skipped")
 
@@ -96,8 +96,7 @@ async def _attend(session: Session, launching: "asyncio.Task[AgentReport | None]
     except TimeoutError:
         if not clock.limit.expired():
             raise
-        cause, detail = _unfinished(session, clock.timeout_seconds)
-        await session.abort(cause, detail)
+        await session.abort(*_missing(session, f"within {clock.timeout_seconds} s", otherwise="timeout"))
     finally:
         clock.is_running = False
         ended.cancel()
@@ -121,16 +120,16 @@ async def _take_report(session: Session, launching: "asyncio.Task[AgentReport | 
         elif report.rewards is not None:
             await session.complete("ready", None)
             await session.reward(report.rewards, None, report.components)
-        elif session.state == "open":
-            await session.abort("no_reward", "the agent ended without a reward: return one, or report it")
+        elif session.state == "open":  # a sealed one may get its reward from somebody else
+            await session.abort(*_missing(session, "when its agent ended", otherwise="no_reward"))
     except Refusal as refusal:
         await session.abort("agent_error", f"its report was refused: {refusal}")
 
 
-def _unfinished(session: Session, timeout_seconds: float | None) -> tuple[str, str]:
-    """Say what a session whose time is up lacks."""
+def _missing(session: Session, when: str, *, otherwise: str) -> tuple[str, str]:
+    """Say what a session lacks that nobody will end any more: cause and detail of its failure."""
+    if session.num_calls == 0:
+        return "no_sample", f"the policy was never asked {when}: does the agent use the base URL and key it is given?"
     if session.state == "ready":
-        return "no_reward", f"sealed, but no reward within {timeout_seconds} s: call update-reward after sealing"
-    if not session.trajectory().turns:
-        return "no_sample", f"the agent never asked the policy within {timeout_seconds} s: is its base URL right?"
-    return "timeout", f"not sealed within {timeout_seconds} s: call complete-rollout, or raise rollout_timeout"
+        return "no_reward", f"sealed, but no reward {when}: call update-reward, or return a reward"
+    return otherwise, f"not sealed {when}: call complete-rollout, return a reward, or raise rollout_timeout"

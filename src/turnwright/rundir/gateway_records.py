@@ -177,7 +177,7 @@ def outcome_of(
         truncation: The limit that cut the attempt, if one did.
     """
     if status == "failed":
-        return Failed(cause="agent_error", detail=detail)
+        return Failed(cause="agent_error", detail=detail or "the agent completed it as 'failed' and gave no reason")
     if num_turns == 0:
         return Failed(cause="no_sample", detail="completed without a model call: there is nothing to train")
     if rewards is None:
