@@ -18,6 +18,7 @@ from turnwright.config.steps import count_steps
 from turnwright.controller import Components, Controller
 from turnwright.core.errors import ConfigError, EnvironmentLoadError, RunDirectoryError
 from turnwright.core.group import Attempt
+from turnwright.core.outcome import Failed
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
 from turnwright.environments.load import load_environment
@@ -238,9 +239,20 @@ def resume(run: Path, *, show: bool = False, on_start: Callable[[Path], None] = 
     with RunWriter.resume(run, step=step) as writer:
         on_start(run)
         # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
-        finished = () if config.run.deterministic else RunReader(run).unfinished_attempts(step + 1)
+        finished = () if config.run.deterministic else _finished_attempts(writer, step + 1)
         _control(components, resolved, writer, show=show, resume_from=step, finished=finished)
     return run
+
+
+def _finished_attempts(writer: RunWriter, step: int) -> tuple[Attempt, ...]:
+    """Return what an interrupted process finished of a step; what only the gateway's log has joins the step's files."""
+    run = RunReader(writer.layout.root)
+    written = run.unfinished_attempts(step)
+    known = {attempt.episode.key for attempt in written if not isinstance(attempt.episode.outcome, Failed)}
+    logged = [attempt for attempt in run.logged_attempts(step) if attempt.episode.key not in known]
+    for attempt in logged:
+        writer.attempt(step, attempt)
+    return (*written, *logged)
 
 
 def _control(

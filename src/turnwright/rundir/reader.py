@@ -13,11 +13,13 @@ from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.errors import AlignmentError, RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
+from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
 from turnwright.rundir.files import read_lines
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import is_locked
+from turnwright.rundir.record_log import recover
 from turnwright.rundir.records import Manifest, Status
 
 Record = TypeVar("Record")
@@ -113,6 +115,24 @@ class RunReader:
     def unfinished_attempts(self, step: int) -> tuple[Attempt, ...]:
         """Return the attempts a crash left behind in a step that was never closed; none for a closed one."""
         return () if self.layout.trajectories(step).exists() else tuple(self.attempts(step))
+
+    def logged_attempts(self, step: int) -> tuple[Attempt, ...]:
+        """Return the attempts of a step that the gateway's log has; of several at one key the last one.
+
+        An agent's reward is in that log before its attempt is among those of the step: a crash in between leaves it
+        there alone. Only what the policy sampled that the run resumes from counts, and not what a policy of the same
+        number did before an earlier crash.
+        """
+        since = next((line["time"] for line in self.metrics() if line["step"] == step - 1 > 0), 0.0)
+        found: dict[EpisodeKey, Attempt] = {}
+        for recovered in recover(self.layout.records, since=since):
+            attempt = recovered.attempt()
+            if attempt is None or isinstance(attempt.episode.outcome, Failed) or attempt.episode.task.split != "train":
+                continue
+            versions = {version for turn in attempt.trajectory.turns for version in turn.policy_versions}
+            if versions == {step - 1}:
+                found[attempt.episode.key] = attempt
+        return tuple(found.values())
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
         """Return the saved policies, oldest first."""

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from turnwright.core.errors import RunDirectoryError
 from turnwright.rundir.files import LineLog, sync
-from turnwright.rundir.gateway_records import GatewayRecord, decode, encode
+from turnwright.rundir.gateway_records import GatewayRecord, Opened, decode, encode
 from turnwright.rundir.recovery import RecoveredTrajectory, rebuild
 
 
@@ -163,8 +163,12 @@ class RecordLog:
         return segment
 
 
-def recover(folder: Path) -> tuple[RecoveredTrajectory, ...]:
-    """Return every trajectory of a log, in the order they were opened; nothing is written.
+def recover(folder: Path, *, since: float = 0.0) -> tuple[RecoveredTrajectory, ...]:
+    """Return the trajectories of a log, in the order they were opened; nothing is written.
+
+    Args:
+        folder: Where the segments lie.
+        since: Only those opened at this time or later, in seconds since the epoch; others take no memory.
 
     Raises:
         RunDirectoryError: A line other than a torn last one is no record, or a segment is missing.
@@ -172,8 +176,12 @@ def recover(folder: Path) -> tuple[RecoveredTrajectory, ...]:
             under.
     """
     by_trajectory: dict[str, list[GatewayRecord]] = {}
+    earlier: set[str] = set()
     for record in _read(folder):
-        by_trajectory.setdefault(record.trajectory_id, []).append(record)
+        if isinstance(record, Opened) and record.time < since:
+            earlier.add(record.trajectory_id)
+        if record.trajectory_id not in earlier:
+            by_trajectory.setdefault(record.trajectory_id, []).append(record)
     return tuple(rebuild(records) for records in by_trajectory.values())
 
 
