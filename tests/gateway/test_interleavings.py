@@ -238,6 +238,9 @@ def test_every_token_is_trained_once_whatever_happens(renderer: Renderer, script
     recovered = rebuild(agent.log.records)
     assert recovered.trajectory == trajectory
     assert recovered.outcome == session.outcome()
+    attempt = recovered.attempt()
+    assert attempt is not None
+    assert attempt.episode == session.episode()
 
     for answer in (answer for _, answer in agent.got):
         assert answer.token_ids == turns[answer.turn].sampled_token_ids

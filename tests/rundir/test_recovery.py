@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rundir import gateway_trajectory as sample
-from turnwright.core.episode import Turn
+from turnwright.core.episode import ToolOutcome, Turn
 from turnwright.core.errors import AlignmentError
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Rewarded, Truncated
@@ -54,6 +54,7 @@ def test_a_rewarded_one_is_the_whole_attempt() -> None:
     assert first == Turn(
         reply=sample.LOOKS_UP,
         responses=(sample.RESULT,),
+        tools=(ToolOutcome(name="get_order"),),
         num_prompt_tokens=2,
         num_sampled_tokens=2,
         mean_logprob=first.mean_logprob,

@@ -1,6 +1,7 @@
 """Episode: one attempt at a task, in messages, made of turns."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,6 +35,25 @@ class ToolOutcome:
     malformed: bool = False
     """The call could not be run as written: not JSON, unknown tool, or arguments off the schema."""
     latency_ms: float = 0.0
+
+
+def written_calls(reply: Message, tools: Sequence[ToolSpec]) -> tuple[ToolOutcome, ...]:
+    """Return what a reply's calls show by themselves, where a program of its own runs them and we do not see how.
+
+    A call is malformed that has no name, names no tool on offer, or has arguments that are no JSON object.
+    """
+    names = {tool.name for tool in tools}
+    return tuple(
+        ToolOutcome(name=call.name, malformed=call.name not in names or not _is_object(call.arguments))
+        for call in reply.tool_calls
+    )
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

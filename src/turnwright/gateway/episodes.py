@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from turnwright.core.episode import Episode, EpisodeKey, Turn
+from turnwright.core.episode import Episode, EpisodeKey, Turn, written_calls
 from turnwright.core.message import Message
 from turnwright.core.outcome import Outcome
 from turnwright.core.task import Task
@@ -57,6 +57,7 @@ def _turn(turn: Held, responses: tuple[Message, ...]) -> Turn:
         reply=turn.reply,
         responses=responses,
         finish_reason=turn.finish_reason,
+        tools=written_calls(turn.reply, turn.tools),
         num_prompt_tokens=turn.num_prompt_tokens,
         num_sampled_tokens=num_sampled,
         mean_logprob=sum(turn.logprobs) / max(1, num_sampled),

@@ -134,6 +134,7 @@ def turn_record(trajectory_id: str, turn: Held, created: float) -> TurnRecorded:
         trajectory_id=trajectory_id,
         index=turn.index,
         parent=turn.parent.index if turn.parent else None,
+        follows=turn.follows.index if turn.follows and turn.parent is None else None,
         turn_kind=turn.kind,
         cause=turn.cause,
         new_prompt_token_ids=tuple(turn.new_prompt_ids),

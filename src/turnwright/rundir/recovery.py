@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
-from turnwright.core.episode import Episode, Turn
+from turnwright.core.episode import Episode, Turn, written_calls
 from turnwright.core.errors import AlignmentError
 from turnwright.core.group import Attempt
 from turnwright.core.message import Message, ToolSpec
@@ -81,7 +81,10 @@ class RecoveredTrajectory:
             task=self.opened.task,
             opening=_conversation(first, turns) if first else (),
             tools=_tools(first, turns) if first else (),
-            turns=tuple(_turn(turns[turn.index], turn, responses.get(turn.index, ())) for turn in kept),
+            turns=tuple(
+                _turn(turns[turn.index], turn, responses.get(turn.index, ()), _tools(turns[turn.index], turns))
+                for turn in kept
+            ),
             outcome=outcome,
         )
         return Attempt(episode=episode, trajectory=self.trajectory)
@@ -196,12 +199,15 @@ def _after_last_reply(messages: tuple[Message, ...]) -> tuple[Message, ...]:
     return messages[last + 1 :]
 
 
-def _turn(recorded: TurnRecorded, sampled: SampledTurn, responses: tuple[Message, ...]) -> Turn:
+def _turn(
+    recorded: TurnRecorded, sampled: SampledTurn, responses: tuple[Message, ...], tools: tuple[ToolSpec, ...]
+) -> Turn:
     num_sampled = len(sampled.sampled_token_ids)
     return Turn(
         reply=recorded.reply,
         responses=responses,
         finish_reason=recorded.finish_reason,
+        tools=written_calls(recorded.reply, tools),
         num_prompt_tokens=len(sampled.prompt_token_ids),
         num_sampled_tokens=num_sampled,
         mean_logprob=sum(sampled.logprobs) / max(1, num_sampled),
