@@ -2,6 +2,7 @@
 #
 #   make demo     the whole story on two cores: baseline, training, held-out proof, report
 #   make test     fast tests, then the slow ones (real processes, real training)
+#   make test-clients   real clients of other people, in an environment of their own, against the gateway
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
 #   make docs     rebuild the generated pages of docs/
@@ -10,6 +11,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+CLIENTS := .venv-clients/bin/python
+CLIENTS_STAMP := .venv-clients/.installed
 
 # The build of torch that the numbers in LOG.md were measured with. On Linux the package index serves a build for
 # CUDA by default; for the small CPU build: make install TORCH_OPTIONS="--index-url https://download.pytorch.org/whl/cpu"
@@ -17,7 +20,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench docs policy
+.PHONY: help install demo test test-clients check bench docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,8 +39,18 @@ demo: install
 
 # One thread per process in the fast part: its processes share the cores.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not clients" -n auto
 	$(BIN)/python -m pytest -m slow
+
+# The lock names everything, so nothing is resolved and nothing else comes in.
+$(CLIENTS_STAMP): tests/clients/requirements.txt
+	test -x $(CLIENTS) || $(PYTHON) -m venv .venv-clients
+	$(CLIENTS) -m pip install --quiet --no-deps --requirement tests/clients/requirements.txt
+	$(CLIENTS) -m pip check
+	touch $(CLIENTS_STAMP)
+
+test-clients: install $(CLIENTS_STAMP)
+	OMP_NUM_THREADS=1 TURNWRIGHT_CLIENTS_PYTHON=$(CLIENTS) $(BIN)/python -m pytest -m clients -rs tests/clients
 
 check: install
 	$(BIN)/ruff check .
