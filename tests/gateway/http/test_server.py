@@ -44,6 +44,24 @@ def test_it_answers_and_leaves_no_task_and_no_socket() -> None:
     asyncio.run(serve())
 
 
+def test_the_body_of_an_answer_never_waits_for_the_acknowledgement_of_its_head() -> None:
+    async def run() -> None:
+        accepted = asyncio.Queue[asyncio.StreamWriter]()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await accepted.put(writer)
+
+        listener = bind()
+        async with await asyncio.start_server(accept, sock=listener.socket):
+            _, client = await asyncio.open_connection(listener.host, listener.port)
+            writer = await accepted.get()
+            assert writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            client.close()
+            writer.close()
+
+    asyncio.run(run())
+
+
 def test_a_hundred_servers_come_and_go_in_one_loop() -> None:
     async def serve_one() -> None:
         async with GatewayServer(APP, bind()) as server, httpx2.AsyncClient() as client:

@@ -125,7 +125,8 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, tls: Tls | None = None) -> L
 def _bind_port(host: str, port: int, tls: Tls | None) -> Listener:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # With the protocol named asyncio turns off Nagle's algorithm, which holds the body of every answer for 40 ms.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise _cannot_bind(host, port, error) from error
     try:
