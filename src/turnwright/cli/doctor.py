@@ -14,6 +14,7 @@ from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
 EXTRAS = {
     "train": ("torch", "transformers", "safetensors", "numpy", "polars", "matplotlib", "jinja2"),
     "mlflow": ("mlflow",),
+    "aws": ("botocore",),
 }
 MIN_FREE_DISK = 2_000_000_000
 MLFLOW_PORT = 5000

@@ -24,6 +24,10 @@ from turnwright.inference.base import Engine
 from turnwright.rollout.runner import EpisodeLimits
 
 
+CHOSEN = frozenset({"skipped"})
+"""Causes of failures that are an agent's choice: asking again would get the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """One attempt to make."""
@@ -120,7 +124,8 @@ async def _make_attempt(
     retries = 0
     while True:
         attempt = await runner.run(wanted, settings, executor)
-        if isinstance(attempt.episode.outcome, Failed) and retries < settings.max_retries:
+        outcome = attempt.episode.outcome
+        if isinstance(outcome, Failed) and outcome.cause not in CHOSEN and retries < settings.max_retries:
             retries += 1
             continue
         if not retries:
