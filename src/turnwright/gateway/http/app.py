@@ -1,6 +1,7 @@
 """The app: every route of the server, and what is wrapped around all of them.
 
-request --MeasureRequests--> AnswerErrors --> router --> serve_call (dialects) | Runtime | QueueRoutes | Control
+request --MeasureRequests--> TakeTurns --> AnswerErrors --> router
+        --> serve_call (dialects) | Runtime | QueueRoutes | Control
 
 The rollout gateway has all of it; `turnwright serve`, which has no trajectories, the dialects and the numbers only.
 """
@@ -28,6 +29,7 @@ from turnwright.gateway.http.endpoint import caller_of, serve_call
 from turnwright.gateway.http.errors import AnswerErrors, answer_http_exception
 from turnwright.gateway.http.metrics import CONTENT_TYPE, MeasureRequests, RequestMetrics, render
 from turnwright.gateway.http.openapi import document
+from turnwright.gateway.http.pacing import TakeTurns
 from turnwright.gateway.http.queue import QueueRoutes
 from turnwright.gateway.http.runtime import Runtime, StreamedChat
 from turnwright.rundir.recovery import RecoveredTrajectory
@@ -73,7 +75,7 @@ def build_app(
     routes.append(_get("/openapi.json", lambda: JSONResponse(document(paths))))
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(MeasureRequests, metrics=requests), Middleware(AnswerErrors)],
+        middleware=[Middleware(MeasureRequests, metrics=requests), Middleware(TakeTurns), Middleware(AnswerErrors)],
         exception_handlers={HTTPException: answer_http_exception},
     )
     # A redirect would make clients repeat a call elsewhere; an unknown path is a 404.

@@ -28,6 +28,10 @@ from turnwright.core.errors import ConfigError
 BACKLOG = 4096
 """Connections that may wait to be accepted: a group of a thousand agents dials at the same moment."""
 
+KEEP_ALIVE_SECONDS = 75
+"""How long a connection may rest: agents run tools between calls, and one that calls at the very moment its connection
+is closed for resting meets an error."""
+
 _MARKER = "404"
 """The service's SDK takes any error text with these digits for "not found"; an error text can quote the address."""
 
@@ -179,6 +183,7 @@ class GatewayServer:
             # The peer's address decides what is loopback: it is never taken from a header.
             proxy_headers=False,
             backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=grace_seconds,  # pyright: ignore[reportArgumentType] (waited for as a float)
             ssl_certfile=tls.certificate if tls else None,
             ssl_keyfile=tls.key if tls else None,
