@@ -16,6 +16,7 @@ from turnwright.core.protocols import ReplyDelta
 from turnwright.gateway.calls import Answer, AskedSampling, Call, CallMark, UsedSampling
 from turnwright.gateway.held import Held
 from turnwright.gateway.history import starts_with
+from turnwright.gateway.recorder import BegunCall
 from turnwright.gateway.refusals import Refusal
 from turnwright.rendering.renderer import Renderer
 from turnwright.rendering.streaming import ReplyStream
@@ -26,15 +27,12 @@ class LiveExchange:
 
     __slots__ = (
         "_confirmed",
-        "_deltas",
         "_done",
-        "_fed",
         "_messages",
-        "_news",
         "_num_listeners",
         "_renderer",
         "_started",
-        "_stream",
+        "_text",
         "_tools",
         "_turn",
         "_used",
@@ -71,14 +69,12 @@ class LiveExchange:
         self._renderer = renderer
         self._turn: int | None = None
         self._used: UsedSampling | None = None
-        self._started: asyncio.Future[None] = loop.create_future()
-        self._done: asyncio.Future[None] = loop.create_future()
         self._confirmed: asyncio.Future[None] | None = None
         self._num_listeners = 1
-        self._fed: list[int] = []
-        self._stream: ReplyStream | None = None
-        self._deltas: list[ReplyDelta] = []
-        self._news: asyncio.Future[None] | None = None
+        # Let go of when the call is done: the exchange stays in memory until its trajectory is over.
+        self._started: asyncio.Future[None] | None = loop.create_future()
+        self._done: asyncio.Future[None] | None = loop.create_future()
+        self._text: _LiveText | None = _LiveText(renderer, call.asked.stop)
 
     @property
     def turn(self) -> int:
@@ -107,27 +103,22 @@ class LiveExchange:
 
     async def started(self) -> None:
         """Wait until the call has its number; raises Refusal when it fails before."""
-        await asyncio.shield(self._started)
+        if self._started is not None:
+            await asyncio.shield(self._started)
         if self._turn is None and self.refusal is not None:
             raise self.refusal
 
     async def deltas(self) -> AsyncIterator[ReplyDelta]:
         """Yield the reply's text from its beginning; raises Refusal when the call fails on its way."""
         try:
-            if self.held is None:
-                self._open_stream()
-                deltas, position = self._deltas, 0
-                while self._is_sampling or position < len(deltas):
-                    if position == len(deltas):
-                        await self._wait_for_news()
-                        continue
-                    yield deltas[position]
-                    position += 1
-                if self.held is None and self.refusal is not None:
-                    raise self.refusal
-            else:
+            if self._text is not None:
+                async for delta in self._text.deltas():
+                    yield delta
+            elif self.held is not None:
                 for delta in _whole(self.held.reply):
                     yield delta
+            if self.held is None and self.refusal is not None:
+                raise self.refusal
         except BaseException:
             self._num_listeners -= 1
             raise
@@ -135,7 +126,8 @@ class LiveExchange:
     async def answer(self, *, token_texts: bool = False) -> Answer:
         """Wait until the turn is recorded and return the reply; raises Refusal when the call fails."""
         try:
-            await asyncio.shield(self._done)
+            if self._done is not None:
+                await asyncio.shield(self._done)
             if self.refusal is not None:
                 raise self.refusal
             return self._answer(token_texts)
@@ -158,66 +150,54 @@ class LiveExchange:
 
     def when_done(self, callback: Callable[[], None]) -> None:
         """Have ``callback`` called once the call has its answer or has failed."""
-        self._done.add_done_callback(lambda done: callback())
+        if self._done is None:
+            callback()
+        else:
+            self._done.add_done_callback(lambda done: callback())
 
-    def begin(self, turn: int, messages: tuple[Message, ...], used: UsedSampling) -> None:
-        """Take the call's number, its messages as the recorder holds them, and its sampling."""
-        self._turn = turn
-        self._used = used
-        self._messages = messages
-        _settle(self._started)
+    def begin(self, begun: BegunCall) -> None:
+        """Take the call's number and sampling, and messages and tools as the recorder holds them."""
+        self._turn = begun.index
+        self._used = begun.used
+        self._messages, self._tools = begun.messages, begun.tools
+        self._start()
 
     def feed(self, token_ids: tuple[int, ...]) -> None:
         """Take newly sampled ids."""
-        if self._stream is None:
-            self._fed.extend(token_ids)
-        else:
-            self._deltas.extend(self._stream.feed(token_ids))
-            self._tell_news()
+        if self._text is not None:
+            self._text.feed(token_ids)
 
     def sampled(self, held: Held) -> None:
         """Take the whole turn: the text is complete, the answer waits for the record."""
-        if self._stream is not None:
-            self._deltas.extend(self._stream.finish(held.reply))
         self.held = held
-        self._close_stream()
+        self._close_text(held.reply)
 
     def recorded(self) -> None:
         """Say that the turn is on disk."""
-        _settle(self._done)
+        self._finish()
 
     def fail(self, refusal: Refusal) -> None:
         """End the call without an answer."""
-        if not self._done.done():
+        if self._done is not None:
             self.refusal = refusal
-            self._close_stream()
-            _settle(self._started)
-            _settle(self._done)
+            self._close_text(None)
+            self._start()
+            self._finish()
 
-    @property
-    def _is_sampling(self) -> bool:
-        return self.held is None and self.refusal is None
+    def _start(self) -> None:
+        started, self._started = self._started, None
+        if started is not None:
+            started.set_result(None)
 
-    def _open_stream(self) -> None:
-        """Begin to turn ids into text; without a listener that work is left undone."""
-        if self._stream is None and self._is_sampling:
-            self._stream = ReplyStream(self._renderer, stop=self.asked.stop)
-            self._deltas.extend(self._stream.feed(self._fed))
+    def _finish(self) -> None:
+        done, self._done = self._done, None
+        if done is not None:
+            done.set_result(None)
 
-    def _close_stream(self) -> None:
-        """Let go of the pieces; listeners in the middle of them hold on to them."""
-        self._stream, self._fed, self._deltas = None, [], []
-        self._tell_news()
-
-    async def _wait_for_news(self) -> None:
-        if self._news is None:
-            self._news = asyncio.get_running_loop().create_future()
-        await asyncio.shield(self._news)
-
-    def _tell_news(self) -> None:
-        news, self._news = self._news, None
-        if news is not None:
-            _settle(news)
+    def _close_text(self, reply: Message | None) -> None:
+        text, self._text = self._text, None
+        if text is not None:
+            text.close(reply)
 
     def _answer(self, token_texts: bool) -> Answer:
         held = self.held
@@ -238,6 +218,56 @@ class LiveExchange:
         )
 
 
+class _LiveText:
+    """The text of a reply while it is sampled. Without a listener no id is turned into text."""
+
+    def __init__(self, renderer: Renderer, stop: tuple[str, ...]) -> None:
+        self._renderer = renderer
+        self._stop = stop
+        self._fed: list[int] = []
+        self._stream: ReplyStream | None = None
+        self._deltas: list[ReplyDelta] = []
+        self._news: asyncio.Future[None] | None = None
+        self._is_closed = False
+
+    async def deltas(self) -> AsyncIterator[ReplyDelta]:
+        """Yield the text from its beginning until it is closed."""
+        if self._stream is None:
+            self._stream = ReplyStream(self._renderer, stop=self._stop)
+            self._deltas.extend(self._stream.feed(self._fed))
+        position = 0
+        while not self._is_closed or position < len(self._deltas):
+            if position == len(self._deltas):
+                await self._wait_for_news()
+                continue
+            yield self._deltas[position]
+            position += 1
+
+    def feed(self, token_ids: tuple[int, ...]) -> None:
+        if self._stream is None:
+            self._fed.extend(token_ids)
+        else:
+            self._deltas.extend(self._stream.feed(token_ids))
+            self._tell_news()
+
+    def close(self, reply: Message | None) -> None:
+        """Add what is left of the parsed reply; None = there will be none."""
+        if self._stream is not None and reply is not None:
+            self._deltas.extend(self._stream.finish(reply))
+        self._is_closed = True
+        self._tell_news()
+
+    async def _wait_for_news(self) -> None:
+        if self._news is None:
+            self._news = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._news)
+
+    def _tell_news(self) -> None:
+        news, self._news = self._news, None
+        if news is not None:
+            news.set_result(None)
+
+
 def _whole(reply: Message) -> list[ReplyDelta]:
     """Return the deltas of a reply that is already complete."""
     reasoning, content = (
@@ -245,8 +275,3 @@ def _whole(reply: Message) -> list[ReplyDelta]:
         ReplyDelta(kind="content", text=reply.content),
     )
     return [delta for delta in (reasoning, content) if delta.text]
-
-
-def _settle(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)

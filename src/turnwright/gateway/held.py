@@ -42,7 +42,7 @@ class Held:
     sampled_ids: "array[int]"
     logprobs: "array[float]"
     policy_versions: "array[int]"
-    kept_logmass: "array[float]"
+    kept_logmass: "array[float] | tuple[()]"
     """Empty with top_p = 1."""
     num_prompt_tokens: int
     prefix_hash: str

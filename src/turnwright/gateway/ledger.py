@@ -189,7 +189,7 @@ class CallLedger:
         try:
             await self._admission.ready()
             begun = self._recorder.begin(call.messages, call.tools, used)
-            exchange.begin(begun.index, begun.messages, begun.used)
+            exchange.begin(begun)
             if begun.follows is not None:
                 self._by_turn[begun.follows.index].delivered()
             if self._limit_met == "sequence":  # the agent has found a shorter way to go on

@@ -148,7 +148,8 @@ class Recorder:
         tools = tuple(tools)
         prompt = self._prompt(tuple(messages), tools)
         parent = prompt.parent
-        used = replace(used, max_tokens=self._room(prompt.token_ids, used.max_tokens))
+        room = self._room(prompt.token_ids, used.max_tokens)
+        used = used if room == used.max_tokens else replace(used, max_tokens=room)
         if parent is not None:
             shared_prefix_length = parent.shared_prefix_length
         else:
@@ -156,8 +157,9 @@ class Recorder:
         begun = BegunCall(
             index=self._claim(parent),
             messages=prompt.messages,
+            # Equal objects are kept once in a chain of turns.
             tools=parent.tools if parent and parent.tools == tools else tools,
-            used=used,
+            used=parent.used if parent and parent.used == used else used,
             prompt_token_ids=prompt.token_ids,
             prefix_hash=hash_ids(prompt.token_ids),
             shared_prefix_length=shared_prefix_length,
@@ -228,7 +230,7 @@ class Recorder:
             sampled_ids=array("I", sampled),
             logprobs=array("d", generation.logprobs),
             policy_versions=array("q", generation.policy_versions),
-            kept_logmass=array("d", generation.kept_logmass),
+            kept_logmass=array("d", generation.kept_logmass) if generation.kept_logmass else (),
             num_prompt_tokens=len(begun.prompt_token_ids),
             prefix_hash=begun.prefix_hash,
             used=begun.used,

@@ -22,6 +22,9 @@ from turnwright.gateway.refusals import Refusal
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid")
 """Where OpenAI's, Anthropic's and AWS's clients look for it."""
 
+_UNMARKED = CallMark()
+"""Of most calls, each of which keeps its mark as long as it can be repeated."""
+
 
 async def serve_call(
     request: Request,
@@ -104,7 +107,7 @@ def mark_of(headers: Mapping[str, str]) -> CallMark:
     invocation = headers.get("amz-sdk-invocation-id")
     if invocation:
         return CallMark(key=invocation, is_retry=_attempt(headers.get("amz-sdk-request", "")) > 1)
-    return CallMark(is_retry=is_retry)
+    return CallMark(is_retry=True) if is_retry else _UNMARKED
 
 
 def _complete_call(read: ReadCall, caller: Caller, desk: Desk, line: Line) -> Call:
