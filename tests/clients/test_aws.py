@@ -101,3 +101,18 @@ def test_an_unmodified_sagemaker_agent_finds_the_gateway_by_its_variable(play: P
 def test_one_reward_per_turn(play: Play, key_pair):
     outcome = play("sagemaker_feedback", environment=key_pair).recorded.outcome
     assert outcome == Rewarded(value=1.0, turn_values=(0.25, 0.25, 0.25, 0.25))
+
+
+def test_the_decorator_hides_that_its_report_was_refused(served: Serving, run_client: RunClient):
+    session = served.open(PLAIN)
+    try:
+        ran = run_client(
+            PROGRAMS / "sagemaker_refused.py",
+            stdin={"request": served.request_for(session), "world": served.world(PLAIN)},
+            environment=STRANGER,
+        )
+        assert len(ran.printed) == session.num_calls == 1
+        assert session.state == "open"
+        assert "403" in ran.err
+    finally:
+        served.run(session.abort("no_reward", "the test is over"))

@@ -6,7 +6,7 @@ import json
 import desk
 from openai import AsyncOpenAI
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import Agent, OpenAIChatCompletionsModel, RunConfig, Runner, function_tool, set_tracing_disabled
 
 set_tracing_disabled(True)
 tools = [function_tool(desk.get_order), function_tool(desk.get_customer), function_tool(desk.get_item)]
@@ -15,7 +15,10 @@ tools = [function_tool(desk.get_order), function_tool(desk.get_customer), functi
 async def main():
     client = AsyncOpenAI(base_url=f"{desk.endpoint}/v1", api_key=desk.metadata["api_key"])
     model = OpenAIChatCompletionsModel(model="default", openai_client=client)
-    result = Runner.run_streamed(Agent(name="desk", instructions=desk.system, tools=tools, model=model), desk.prompt)
+    agent = Agent(name="desk", instructions=desk.system, tools=tools, model=model)
+    # By default a call of an unknown tool is an exception, and the policy would never see its mistake.
+    forgiving = RunConfig(tool_not_found_behavior="return_error_to_model")
+    result = Runner.run_streamed(agent, desk.prompt, run_config=forgiving)
     async for _ in result.stream_events():
         pass
     for response in result.raw_responses:
