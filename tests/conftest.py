@@ -4,6 +4,11 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
+
+# No deadline: the machine may be busy with something else.
+settings.register_profile("turnwright", deadline=None)
+settings.load_profile("turnwright")
 
 
 @pytest.fixture(autouse=True)

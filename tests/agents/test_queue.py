@@ -197,7 +197,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps)
 def test_whatever_happens_each_rollout_is_in_one_place_and_ends_once(rollout, steps) -> None:
     """Leases are short, so that waiting lets them expire; nobody sends heartbeats until the end."""

@@ -1,10 +1,13 @@
 """Launches at a bounded rate and width."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from turnwright.agents.base import nobody
 from turnwright.agents.throttle import Throttled
 from turnwright.core.errors import ConfigError
 from turnwright.core.rollout import RolloutRequest
@@ -20,7 +23,8 @@ class Gate:
         self.open = asyncio.Event()
         self.is_closed = False
 
-    async def launch(self, request: RolloutRequest) -> None:
+    async def launch(self, request: RolloutRequest, on_start: Callable[[], None] = nobody) -> None:
+        on_start()
         self.started.append((request.trajectory_id, asyncio.get_running_loop().time()))
         self.num_running += 1
         self.most_running = max(self.most_running, self.num_running)
@@ -65,8 +69,13 @@ def test_launches_are_evenly_spaced_and_a_cancelled_one_uses_up_nothing(rollout)
         gate.open.set()
         throttled = Throttled(gate, launches_per_second=10)
         began = asyncio.get_running_loop().time()
-        launches = [asyncio.create_task(throttled.launch(rollout(trajectory_id=f"t-{i}"))) for i in range(6)]
+        told: list[int] = []
+        launches = [
+            asyncio.create_task(throttled.launch(rollout(trajectory_id=f"t-{i}"), partial(told.append, i)))
+            for i in range(6)
+        ]
         await settle()
+        assert told == [0], "who waits for its turn has not started"
         launches[1].cancel()  # its turn, in its pause
         launches[4].cancel()  # behind others
         await asyncio.gather(*launches, return_exceptions=True)

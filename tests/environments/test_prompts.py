@@ -56,5 +56,5 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_it_never_makes_up_a_world_or_a_reward() -> None:
     environment = load_environment("prompts")
-    with pytest.raises(EnvironmentLoadError, match="set agent.kind"):
+    with pytest.raises(EnvironmentLoadError, match=r"set agent\.kind"):
         environment.respond(Message(role="assistant", content="hi"))

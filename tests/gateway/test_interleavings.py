@@ -213,7 +213,7 @@ async def finish(agent: Agent, ending: int) -> None:
             task.result()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(script=scripts, ending=st.integers(0, 5))
 def test_every_token_is_trained_once_whatever_happens(renderer: Renderer, script: list[tuple[str, int]], ending: int):
     agent, session = asyncio.run(play(renderer, script, ending))

@@ -124,7 +124,7 @@ def harmless(text: str) -> str:
     return re.sub("[<|>]", ".", text)
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(texts, min_size=8, max_size=8), enum=st.lists(texts, min_size=1, max_size=3))
 def test_a_prompt_holds_the_control_tokens_of_the_same_prompt_with_harmless_texts(
     family: Renderer, drawn: list[str], enum: list[str]
@@ -137,7 +137,7 @@ def test_a_prompt_holds_the_control_tokens_of_the_same_prompt_with_harmless_text
     assert control(family, ids(str)) == control(family, ids(harmless))
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(st.text("ab<|> \n\ue000é", max_size=12), min_size=3, max_size=3))
 def test_where_nothing_is_spelled_the_ids_are_those_of_the_whole_text(family: Renderer, drawn: list[str]):
     system, said, reply = drawn

@@ -11,7 +11,7 @@ BYTES = st.integers(97, 190) | st.integers(225, 258)
 """Tokens of the shipped tokenizer that are a part of a character."""
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.lists(st.integers(0, 1023) | BYTES, max_size=80))
 def test_the_texts_of_tokens_are_the_text(tiny: Renderer, ids: list[int]):
     texts = tiny.token_texts(ids)
@@ -19,7 +19,7 @@ def test_the_texts_of_tokens_are_the_text(tiny: Renderer, ids: list[int]):
     assert "".join(texts) == tiny.decode(ids)
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.lists(BYTES, min_size=20, max_size=200))
 def test_bytes_that_are_no_text_do_not_wait_for_the_end(tiny: Renderer, ids: list[int]):
     stream = TextStream(tiny.decode)

@@ -59,7 +59,7 @@ followups = st.lists(words.map(user), min_size=1, max_size=1) | st.lists(
 turns = st.lists(st.tuples(st.just(CALLING) | words.map(said), followups), min_size=1, max_size=4)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(opening=words, turns=turns, tools=st.sampled_from([(), TOOLS]), system=st.booleans())
 def test_held_ids_and_continuations_spell_the_templates_own_rendering(
     renderer: Renderer,
@@ -77,7 +77,7 @@ def test_held_ids_and_continuations_spell_the_templates_own_rendering(
         assert renderer.decode(held) == renderer.prompt_text(messages, tools)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(opening=words, turns=turns)
 def test_our_own_template_gives_the_same_ids_either_way(
     own: Renderer, opening: str, turns: list[tuple[Message, list[Message]]]

@@ -73,7 +73,7 @@ stops = st.lists(st.sampled_from(["a", "O3", "\n", "ab", "call>", "<tool", "thin
 )
 
 
-@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), stop=stops)
 def test_deltas_are_the_message_whatever_is_sampled(speaker: Renderer, data: st.DataObject, stop: tuple[str, ...]):
     piece = st.sampled_from(TAGS).map(lambda tag: list(speaker.encode(tag))) | (st.integers(0, 1023) | BYTES).map(
@@ -86,7 +86,7 @@ def test_deltas_are_the_message_whatever_is_sampled(speaker: Renderer, data: st.
     assert joined(live + end, "reasoning") == message.reasoning
 
 
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.lists(st.sampled_from([*TAGS, CALL, "é", "北", "😀", "yes"]), max_size=12).map("".join))
 def test_tags_that_are_spelled_letter_by_letter_are_tags(tiny: Renderer, text: str):
     live, end, message = streamed(tiny, [[token] for letter in text for token in tiny.encode(letter)])

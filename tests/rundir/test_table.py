@@ -9,7 +9,7 @@ from turnwright.core.trajectory import Trajectory
 from turnwright.rundir.table import read_table, write_table
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(trajectories(min_turns=1), max_size=3, unique_by=lambda t: t.key))
 def test_parquet_keeps_every_bit_and_the_order(given_trajectories: list[Trajectory]) -> None:
     with TemporaryDirectory() as folder:

@@ -268,13 +268,13 @@ replies = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(message=replies)
 def test_reading_a_written_reply_gives_the_same_message(message: Message) -> None:
     assert canonical(read_back(message)) == canonical(message)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(message=replies)
 def test_streamed_and_whole_replies_say_the_same(message: Message) -> None:
     deltas = [ReplyDelta(kind="reasoning", text=letter) for letter in message.reasoning]

@@ -400,7 +400,7 @@ CALLS = st.lists(WELL_FORMED | st.tuples(st.just(""), TEXT), max_size=3).map(
 MESSAGES = st.builds(Message, role=st.just("assistant"), content=TEXT, reasoning=TEXT, tool_calls=CALLS)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(MESSAGES)
 def test_what_is_written_reads_back_as_the_same_message(message: Message):
     whole = write(message)["choices"][0]["message"]

@@ -62,6 +62,7 @@ def test_the_body_of_an_answer_never_waits_for_the_acknowledgement_of_its_head()
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_hundred_servers_come_and_go_in_one_loop() -> None:
     async def serve_one() -> None:
         async with GatewayServer(APP, bind()) as server, httpx2.AsyncClient() as client:
