@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import baseline, check, compare, doctor, gateway, play, report, runs, serve, train, warmstart
+from turnwright.cli import baseline, check, compare, doctor, gateway, play, probe, report, runs, serve, train, warmstart
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
@@ -41,6 +41,7 @@ app.command("compare")(compare.compare_command)
 app.command()(report.report)
 app.command()(gateway.gateway)
 app.command()(serve.serve)
+app.command()(probe.probe)
 app.command()(doctor.doctor)
 
 

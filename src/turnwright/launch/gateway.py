@@ -4,11 +4,13 @@ port --> address --> credentials, gateway --> app --> server; closed in the oppo
 """
 
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+
+from starlette.types import ASGIApp
 
 from turnwright.agents.queue import RolloutQueue
 from turnwright.config import RunConfig
@@ -52,6 +54,7 @@ async def open_gateway(
     max_turns: int | None,
     records: Path | None = None,
     recovered: Iterable[RecoveredTrajectory] = (),
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
 ) -> AsyncGenerator[OpenGateway]:
     """Serve a gateway until the block ends.
 
@@ -63,6 +66,7 @@ async def open_gateway(
         max_turns: Model calls of one trajectory; None = no limit.
         records: Folder of the record log; None = nothing is written.
         recovered: Trajectories of an earlier process that control calls show.
+        around: Wrapped around the server's app: sees every request and what was answered.
 
     Raises:
         ConfigError: The address cannot be served, or must not be.
@@ -127,7 +131,7 @@ async def open_gateway(
         max_body_bytes=gateway.limits.max_body_bytes,
     )
     try:
-        async with GatewayServer(app, listener) as server:
+        async with GatewayServer(around(app), listener) as server:
             try:
                 yield OpenGateway(gateway=gateway, credentials=credentials, queue=queue, url=server.url)
             finally:
