@@ -62,7 +62,8 @@ def blocks(page: Path) -> list[Example]:
 
 EVERYTHING = [example for page in sorted(PAGES.glob("*.md")) for example in blocks(page)]
 AGENTS = [example for example in EVERYTHING if example.language == "python"]
-SCRIPTS = [example for example in EVERYTHING if example.language == "sh"]
+SCRIPTS = [example for example in EVERYTHING if example.language == "sh" and "$TURNWRIGHT_ENDPOINT" in example.code]
+"""Agents in a shell; other shell blocks are commands of the reader."""
 (REPLIES,) = [example for example in EVERYTHING if example.language == "json lines"]
 
 
@@ -169,8 +170,8 @@ def test_a_shell_script_on_a_page_runs(example: Example, clients_python: Path, t
     assert made.episode.outcome == Rewarded(value=1.0)
 
 
-def test_every_page_is_listed_and_has_an_agent():
+def test_every_page_is_linked_and_every_framework_has_an_agent():
     index = (PAGES / "index.md").read_text()
-    pages = {page.stem for page in PAGES.glob("*.md")} - {"index"}
-    assert set(re.findall(r"\]\((\S+)\.md\) \|$", index, re.MULTILINE)) == pages
-    assert {example.page for example in AGENTS} == pages
+    assert set(re.findall(r"\]\(([a-z-]+)\.md\)", index)) == {page.stem for page in PAGES.glob("*.md")} - {"index"}
+    table = set(re.findall(r"\]\((\S+)\.md\) \|$", index, re.MULTILINE))
+    assert {example.page for example in AGENTS} == table
