@@ -2,13 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -36,6 +37,8 @@ CALL_TEXT = '<tool_call>{"name": "get_order", "arguments": {"order": "O3"}}</too
 ANSWER = "refund it"
 MESSAGES = ({"role": "user", "content": "order: O3"},)
 LONGEST_SEQUENCE = 512
+
+T = TypeVar("T")
 
 
 @cache
@@ -105,6 +108,26 @@ async def at_work(
         config, name="desk", renderer=renderer, engine=engine, max_turns=max_turns, records=records
     ) as opened:
         yield AtWork(opened=opened, engine=engine, renderer=renderer, records=records)
+
+
+@contextmanager
+def at_work_elsewhere(records: Path, **options: Any) -> Iterator[tuple[AtWork, Callable[[Coroutine[Any, Any, T]], T]]]:
+    """Open a gateway on an event loop in a thread, for clients that block; yields also what runs a coroutine there."""
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_forever, name="gateway", daemon=True)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    opening = at_work(records, **options)
+    try:
+        yield run(opening.__aenter__()), run
+    finally:
+        run(opening.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class Visit:

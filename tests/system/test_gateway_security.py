@@ -5,7 +5,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Scene:
     """Another of the attacker's."""
     victims: Sequence[tuple[Session, RolloutRequest]]
     """Open, sealed, rewarded."""
-    sessions: Sequence[Session] = field(default=())
+    sessions: Sequence[Session]
 
     def picture(self) -> tuple[object, ...]:
         """Everything that a call could change."""
@@ -316,7 +316,7 @@ def test_a_thousand_forged_calls_are_refused_and_leave_no_trace(tmp_path: Path) 
 
     started = time.monotonic()
     assert asyncio.run(main()) >= 1000
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 20
 
 
 def test_a_token_that_has_expired_does_nothing(tmp_path: Path) -> None:

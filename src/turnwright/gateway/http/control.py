@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from turnwright.core.episode import EpisodeKey
+from turnwright.core.errors import DatasetError
 from turnwright.core.outcome import Outcome
 from turnwright.core.task import Split, Task
 from turnwright.core.trajectory import SampledTurn, Trajectory
@@ -20,6 +21,7 @@ from turnwright.gateway.dialects.fields import Fields
 from turnwright.gateway.gateway import Gateway
 from turnwright.gateway.http.body import parse_object, read_body
 from turnwright.gateway.http.endpoint import caller_of
+from turnwright.gateway.refusals import Refusal
 from turnwright.gateway.session import Session
 from turnwright.rundir.recovery import RecoveredTrajectory
 
@@ -56,7 +58,11 @@ class Control:
         assert self._new_session is not None
         body = await read_body(request, self._max_body_bytes)
         self._gateway.credentials.identify(caller_of(request, body)).require("control")
-        session = await self._new_session(_task(Fields(parse_object(body))))
+        task = _task(Fields(parse_object(body)))
+        try:
+            session = await self._new_session(task)
+        except DatasetError as error:
+            raise Refusal("validation", str(error), field="data") from error
         return JSONResponse(self._gateway.request_for(session).payload())
 
     async def show_rollout(self, request: Request) -> JSONResponse:
