@@ -155,7 +155,8 @@ class Controller:
         self.writer.status("update", step)
         trainable, rows = _trainable(groups)
         components = self.components
-        async with components.engine.paused():
+        assert self._runner is not None
+        async with self._runner.paused(), components.engine.paused():
             result = await asyncio.get_running_loop().run_in_executor(
                 self._learner,
                 lambda: take_step(

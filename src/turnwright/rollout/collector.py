@@ -12,6 +12,7 @@ depends on how many have ended and not on the clock: deterministic rounds rely o
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,7 +23,6 @@ from turnwright.core.task import Task
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import Engine
 from turnwright.rollout.runner import EpisodeLimits
-
 
 CHOSEN = frozenset({"skipped"})
 """Causes of failures that are an agent's choice: asking again would get the same."""
@@ -70,6 +70,10 @@ class EpisodeRunner(Protocol):
             settings: How.
             executor: Where blocking tools run.
         """
+        ...
+
+    def paused(self) -> AbstractAsyncContextManager[object]:
+        """Let no new model call begin, as long as weights change."""
         ...
 
 

@@ -19,6 +19,7 @@ None of these is a reward of 0, none ends the run.
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from turnwright.agents.base import AgentError, AgentLauncher, AgentReport
@@ -69,6 +70,10 @@ class AgentRunner:
             await asyncio.gather(launching, return_exceptions=True)
             await session.abort("interrupted", "the run stopped while the agent worked")
             self.gateway.drop(session)
+
+    def paused(self) -> AbstractAsyncContextManager[object]:
+        """Let calls wait at the gateway: an agent may call at any time."""
+        return self.gateway.paused()
 
 
 class _Clock:

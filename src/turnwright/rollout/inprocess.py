@@ -1,6 +1,7 @@
 """The built-in agent as an episode runner: environment, tool loop and recorder in this process, without HTTP."""
 
 from concurrent.futures import Executor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 from turnwright.core.group import Attempt
@@ -27,3 +28,7 @@ class InProcessRunner:
             self.prototype, wanted.task, wanted.key, recorder, settings.limits, seed=settings.seed, executor=executor
         )
         return Attempt(episode=episode, trajectory=recorder.trajectory())
+
+    def paused(self) -> AbstractAsyncContextManager[object]:
+        """Hold nothing: calls come from attempts alone, and wait in the engine."""
+        return nullcontext()
