@@ -94,12 +94,13 @@ async def at_work(
     records: Path,
     script: Sequence[str] | Script = lambda request: ANSWER,
     *,
+    renderer: Renderer | None = None,
     max_turns: int | None = 8,
     delay_seconds: float = 0.0,
     **gateway: Any,
 ) -> AsyncGenerator[AtWork]:
     """Open a gateway; keyword arguments are settings of its section."""
-    renderer = shipped_renderer()
+    renderer = renderer or shipped_renderer()
     engine = ScriptedEngine(
         renderer.tokenizer, script, max_sequence_length=LONGEST_SEQUENCE, delay_seconds=delay_seconds
     )
