@@ -135,6 +135,7 @@ def test_unreadable_files_are_config_errors(tmp_path: Path) -> None:
         (["agent.kind=queue", "run.deterministic=true"], "run.deterministic = true cannot hold"),
         (["rollout.rollout_launches_per_second=5.0"], "rollout_launches_per_second has no effect"),
         (["gateway.tls_key=key.pem"], "belong together"),
+        (["gateway.hand_out_aws_keys=true"], "gateway.hand_out_aws_keys = true has no effect"),
         (["gateway.require_scoped_tokens=true", "gateway.accept_unscoped_tokens=true"], "contradict each other"),
     ],
 )
@@ -175,6 +176,7 @@ CHANGED: dict[str, Any] = {
     "gateway.tls_certificate": None,
     "gateway.tls_key": None,
     "gateway.sampling": "request",
+    "gateway.hand_out_aws_keys": None,
     "gateway.max_sampled_tokens": 99,
     "environment.options": {"size": 3},
     "validation.val_group_size": None,

@@ -67,6 +67,9 @@ class Gateway(Section):
     """Refuse credentials that are not bound to one trajectory, such as AWS keys."""
     accept_unscoped_tokens: bool = False
     """Accept credentials that this run did not mint, on loopback only."""
+    hand_out_aws_keys: bool = False
+    """Give subprocess agents the run's AWS key pair in AWS's own variables, for agents that sign with AWS's SDKs. It is
+    bound to the run, not to one trajectory, and hides keys of yours that the agent may need."""
     token_lifetime: float = Field(default=86400.0, gt=0)
     """Seconds for which a trajectory's token is valid."""
     max_body_mb: float = Field(default=8.0, gt=0)

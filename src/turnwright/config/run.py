@@ -84,6 +84,16 @@ class RunConfig(Section):
                 "rollout.rollout_launches_per_second has no effect with agent.kind = 'builtin'; remove it or choose "
                 "another agent"
             )
+        if self.gateway.hand_out_aws_keys and self.agent.kind != "subprocess":
+            problems.append(
+                f"gateway.hand_out_aws_keys = true has no effect with agent.kind = {self.agent.kind!r}: give your "
+                "agent the variables in the run's gateway.json yourself"
+            )
+        if self.gateway.hand_out_aws_keys and self.gateway.require_scoped_tokens:
+            problems.append(
+                "gateway.hand_out_aws_keys and gateway.require_scoped_tokens contradict each other: the key pair is "
+                "not bound to one trajectory; set one"
+            )
         if self.agent.kind != "builtin" and self.run.deterministic:
             problems.append(
                 f"run.deterministic = true cannot hold with agent.kind = {self.agent.kind!r}: when a program of its "

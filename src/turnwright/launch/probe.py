@@ -117,7 +117,7 @@ def _script(replies: Path | None, renderer: Renderer) -> Script:
 
 @asynccontextmanager
 async def _launcher(config: RunConfig, opened: OpenGateway) -> AsyncGenerator[AgentLauncher]:
-    launcher = build_launcher(config, opened.queue)
+    launcher = build_launcher(config, opened)
     try:
         yield launcher
     finally:

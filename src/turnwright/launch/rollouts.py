@@ -3,6 +3,7 @@
 config --> agent launcher, gateway, server --> an episode runner, until the block ends
 """
 
+import json
 import shlex
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -12,19 +13,21 @@ from turnwright.agents.base import AgentLauncher
 from turnwright.agents.function import FunctionAgent
 from turnwright.agents.handler import HandlerAgent
 from turnwright.agents.http import HttpAgent
-from turnwright.agents.queue import QueueLauncher, RolloutQueue
-from turnwright.agents.subprocess import SubprocessAgent
+from turnwright.agents.queue import QueueLauncher
+from turnwright.agents.subprocess import ROLLOUT_VARIABLES, SubprocessAgent
 from turnwright.agents.throttle import Throttled
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError
 from turnwright.environments.base import Environment
 from turnwright.environments.prompts import Prompts
 from turnwright.inference.base import Engine
-from turnwright.launch.gateway import open_gateway
+from turnwright.launch.gateway import OpenGateway, open_gateway
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import EpisodeRunner
 from turnwright.rollout.external import AgentRunner
 from turnwright.rollout.inprocess import InProcessRunner
+from turnwright.rundir.files import write_private
+from turnwright.rundir.layout import RunLayout
 
 
 @asynccontextmanager
@@ -54,7 +57,10 @@ async def open_runner(
     async with open_gateway(
         config, name=name, renderer=renderer, engine=engine, max_turns=max_turns, records=records
     ) as opened:
-        launcher = build_launcher(config, opened.queue)
+        launcher = build_launcher(config, opened)
+        card = RunLayout(records.parent).gateway if records is not None else None
+        if card is not None:
+            write_private(card, _access(opened))
         try:
             if isinstance(launcher, HttpAgent):
                 await launcher.check()
@@ -67,9 +73,21 @@ async def open_runner(
             )
         finally:
             await launcher.close()
+            if card is not None:
+                card.unlink(missing_ok=True)
 
 
-def build_launcher(config: RunConfig, queue: RolloutQueue) -> AgentLauncher:
+def _access(opened: OpenGateway) -> str:
+    """Return what workers and AWS's clients need, as one JSON object."""
+    access = {
+        "url": opened.url,
+        "worker_token": opened.credentials.mint(None, ("sample",)),
+        "aws_environment": opened.credentials.aws_environment(opened.url),
+    }
+    return json.dumps(access, indent=2) + "\n"
+
+
+def build_launcher(config: RunConfig, opened: OpenGateway) -> AgentLauncher:
     """Return what reaches the agent of a run that is not the built-in one."""
     agent, timeout = config.agent, config.rollout.rollout_timeout
     target = agent.target or ""
@@ -81,11 +99,21 @@ def build_launcher(config: RunConfig, queue: RolloutQueue) -> AgentLauncher:
         case "handler":
             return HandlerAgent(target, timeout=timeout)
         case "subprocess":
-            return SubprocessAgent(shlex.split(target), timeout=timeout, env=agent.options)
+            return SubprocessAgent(
+                shlex.split(target), timeout=timeout, env={**_aws_keys(config, opened), **agent.options}
+            )
         case "queue":
-            return QueueLauncher(queue, patience_seconds=timeout)
+            return QueueLauncher(opened.queue, patience_seconds=timeout)
         case "builtin":
             raise ValueError("the built-in agent is not launched: it runs in this process")
+
+
+def _aws_keys(config: RunConfig, opened: OpenGateway) -> dict[str, str]:
+    """Return the run's key pair, where agents may have it, without what each rollout sets anyway."""
+    if not config.gateway.hand_out_aws_keys:
+        return {}
+    environment = opened.credentials.aws_environment(opened.url)
+    return {name: value for name, value in environment.items() if name not in ROLLOUT_VARIABLES}
 
 
 def require_grader(config: RunConfig, prototype: Environment) -> None:

@@ -21,6 +21,14 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         raise
 
 
+def write_private(path: Path, content: str) -> None:
+    """Replace ``path`` by a file that only its owner may read."""
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(content)
+
+
 def publish(temporary: Path, path: Path) -> None:
     """Rename a finished file or folder to its name and make the renaming durable."""
     temporary.replace(path)

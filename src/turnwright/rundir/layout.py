@@ -5,6 +5,7 @@ runs/<name>/
   config.toml              as given           config.resolved.json   every value and its source
   status.json              phase, step, heartbeat; replaced atomically
   metrics.jsonl            one object per step    findings.jsonl     one object per finding
+  gateway.json             while a gateway is open: its address and credentials, for its owner alone
   records/000001.jsonl             what happened to each trajectory of the gateway, in order; rotated by size
   episodes/step_000012.jsonl       attempts in order of ending, appended the moment each ends
   trajectories/step_000012.jsonl   the same attempts in tokens, while the step runs
@@ -71,6 +72,11 @@ class RunLayout:
     def findings(self) -> Path:
         """One object per finding."""
         return self.root / "findings.jsonl"
+
+    @property
+    def gateway(self) -> Path:
+        """Address and credentials of the gateway that the run has open."""
+        return self.root / "gateway.json"
 
     @property
     def report(self) -> Path:

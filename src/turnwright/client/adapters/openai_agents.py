@@ -28,6 +28,9 @@ def agents_run_config(
 ) -> "RunConfig":
     """Return the settings of one run: every agent in it asks this rollout's policy, and no trace is uploaded.
 
+    A call of a tool that does not exist is answered with an error that the policy can react to; by the SDK's own
+    default it would end the attempt.
+
     Args:
         rollout: The handler's rollout; its temperature, top_p and max_tokens are asked for.
         api: Which API the SDK speaks.
@@ -42,4 +45,5 @@ def agents_run_config(
         model=agents_model(rollout, api=api, **options),
         model_settings=agents.ModelSettings(**rollout.sampling),
         tracing_disabled=True,
+        tool_not_found_behavior="return_error_to_model",
     )
