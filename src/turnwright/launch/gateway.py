@@ -24,6 +24,7 @@ from turnwright.gateway.limits import GatewayLimits
 from turnwright.gateway.sampling import SamplingLimits
 from turnwright.gateway.session import Session
 from turnwright.inference.base import Engine
+from turnwright.launch.garbage import startup_frozen
 from turnwright.rendering.renderer import Renderer
 from turnwright.rundir.record_log import NoLog, RecordLog
 from turnwright.rundir.recovery import RecoveredTrajectory
@@ -133,7 +134,8 @@ async def open_gateway(
     try:
         async with GatewayServer(around(app), listener) as server:
             try:
-                yield OpenGateway(gateway=gateway, credentials=credentials, queue=queue, url=server.url)
+                with startup_frozen():
+                    yield OpenGateway(gateway=gateway, credentials=credentials, queue=queue, url=server.url)
             finally:
                 # Before the server: workers that wait for rollouts would hold it up.
                 queue.close()

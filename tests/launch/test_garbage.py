@@ -1,0 +1,30 @@
+"""What a process began with is out of the collector's sight while a server answers, and no longer."""
+
+import gc
+
+from turnwright.launch.garbage import startup_frozen
+
+
+def test_what_is_there_is_frozen_until_the_block_ends() -> None:
+    early = {"a": ["container"]}
+    with startup_frozen():
+        late = [early]
+        seen = [id(found) for found in gc.get_objects()]
+        assert id(late) in seen
+        assert id(early) not in seen
+    assert gc.get_freeze_count() == 0
+    assert id(early) in [id(found) for found in gc.get_objects()]
+
+
+def test_garbage_of_the_start_is_collected_first() -> None:
+    class Node:
+        dead = False
+
+        def __del__(self) -> None:
+            Node.dead = True
+
+    one, other = Node(), Node()
+    one.__dict__["other"], other.__dict__["one"] = other, one
+    del one, other
+    with startup_frozen():
+        assert Node.dead
