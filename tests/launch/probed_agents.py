@@ -5,6 +5,7 @@ over HTTP and with the standard library alone.
 """
 
 import json
+import os
 import socket
 import threading
 import time
@@ -106,6 +107,29 @@ def sound(payload: Payload) -> None:
 def returns_reward(payload: Payload) -> float:
     converse(payload)
     return 0.5
+
+
+def speaks_anthropic(payload: Payload) -> None:
+    """Streams, with its rollout named by the base URL."""
+    schema = TOOLS[0]["function"]
+    tools = [{"name": schema["name"], "input_schema": schema["parameters"]}]
+    question = {"role": "user", "content": payload["prompt"]}
+    path = f"/t/{payload['metadata']['trajectory_id']}/v1/messages"
+    body = {"model": "default", "max_tokens": 500, "messages": [question], "tools": tools}
+    called = post(payload, path, body)["content"]
+    call = next(block for block in called if block["type"] == "tool_use")
+    result = {"type": "tool_result", "tool_use_id": call["id"], "content": "here"}
+    history = [question, {"role": "assistant", "content": called}, {"role": "user", "content": [result]}]
+    read_stream(payload, path, {**body, "messages": history, "tools": [], "stream": True})
+    report(payload)
+
+
+def read_stream(payload: Payload, path: str, body: dict[str, Any]) -> bytes:
+    metadata = payload["metadata"]
+    headers = {"x-api-key": metadata["sampling_key"]}
+    request = urllib.request.Request(metadata["endpoint"] + path, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return answer.read()
 
 
 def never_samples(payload: Payload) -> float:
@@ -242,6 +266,12 @@ def retries(payload: Payload) -> None:
     report(payload)
 
 
+def is_late(payload: Payload) -> None:
+    ask(payload, opening(payload), tools=None)
+    time.sleep(0.4)
+    report(payload)
+
+
 def drops_thinking(payload: Payload) -> None:
     messages = opening(payload)
     while (reply := ask(payload, messages)).get("tool_calls"):
@@ -323,6 +353,12 @@ def keeps_history_in_a_global(payload: Payload) -> None:
     report(payload)
 
 
+def handler(event: Payload, context: Any) -> dict[str, str]:
+    """Takes the rollout and answers at once, as a forwarder to an agent elsewhere does."""
+    threading.Thread(target=sound, args=(event,)).start()
+    return {}
+
+
 @contextmanager
 def serving(handler: Callable[[Payload], Any], *, wait: bool = False) -> Iterator[str]:
     """Give the URL of an agent behind HTTP; what it raises is answered with 500 where it is waited for."""
@@ -334,3 +370,7 @@ def serving(handler: Callable[[Payload], Any], *, wait: bool = False) -> Iterato
         finally:
             server.shutdown()
             thread.join()
+
+
+if __name__ == "__main__":
+    sound(json.loads(os.environ["TURNWRIGHT_ROLLOUT"]))

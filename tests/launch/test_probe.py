@@ -2,11 +2,12 @@
 
 import http.server
 import json
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from turnwright.config import RunConfig, resolve_values
 from turnwright.core.errors import ConfigError, DatasetError
 from turnwright.core.finding import Finding
 from turnwright.core.outcome import Failed, Rewarded
-from turnwright.launch import probe
+from turnwright.launch import probe, probe_habits
 from turnwright.launch.probe import ProbeGateway, probe_agent
 from turnwright.launch.probe_codes import CODES
 from turnwright.launch.probe_findings import merged
@@ -32,15 +33,24 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     agents.current = {}
 
 
-def config(kind: str, target: str | None = None, *, timeout: float = 5.0, strangers: bool = False) -> RunConfig:
+def config(kind: str, target: str | None = None, *overrides: str, timeout: float = 5.0) -> RunConfig:
     agent = {"kind": kind} if target is None else {"kind": kind, "target": target}
     sections = {"agent": agent, "rollout": {"rollout_timeout": timeout}, "sampling": {"sampling_max_tokens": 4096}}
-    gateway = {"accept_unscoped_tokens": strangers}
-    return resolve_values({"environment": {"name": "prompts"}, "gateway": gateway, **sections}, source="test").config
+    sections["environment"] = {"name": "prompts"}
+    return resolve_values(sections, source="test", overrides=overrides).config
 
 
-def probed(agent: Callable[..., object], *, replies: Path | None = None, **settings: Any) -> ProbeReport:
-    return probe_agent(config("function", f"{agents.__file__}:{agent.__name__}", **settings), replies=replies)
+def probed(
+    agent: Callable[..., object], *overrides: str, replies: Path | None = None, timeout: float = 5.0
+) -> ProbeReport:
+    target = f"{agents.__name__}:{agent.__name__}"
+    return probe_agent(config("function", target, *overrides, timeout=timeout), replies=replies)
+
+
+@cache
+def probed_once(agent: Callable[..., object]) -> ProbeReport:
+    """The report of an agent that several tests look at."""
+    return probed(agent)
 
 
 def finding(report: ProbeReport, code: str) -> Finding:
@@ -52,7 +62,7 @@ def codes(report: ProbeReport) -> set[str]:
 
 
 def test_an_agent_that_keeps_the_contract_passes_with_nothing_to_say() -> None:
-    report = probed(agents.sound)
+    report = probed_once(agents.sound)
     assert (report.passed, report.findings, report.unattributed) == (True, (), ())
     assert [rollout.number for rollout in report.rollouts] == [1, 2, 3]
     for rollout in report.rollouts:
@@ -62,7 +72,7 @@ def test_an_agent_that_keeps_the_contract_passes_with_nothing_to_say() -> None:
 
 
 def test_the_transcript_tells_what_happened_in_order() -> None:
-    first = probed(agents.sound).rollouts[0]
+    first = probed_once(agents.sound).rollouts[0]
     assert first.summary == (
         "4 model calls (openai-chat; 0 streamed); 3 tool calls by the policy, 3 answered; rewarded 1"
     )
@@ -74,6 +84,28 @@ def test_the_transcript_tells_what_happened_in_order() -> None:
     assert answered.endswith("the policy answered 'This is scripted answer 4 of probe rollout 1.'; nothing came back")
     assert completed.endswith("POST /complete-rollout (rollout named by body, token) -> 200")
     assert "POST /update-reward" in rewarded
+
+
+def test_other_dialects_and_identities_are_told_apart() -> None:
+    report = probed(agents.speaks_anthropic)
+    assert codes(report) == {"history.tools_changed"}
+    assert report.rollouts[0].summary.startswith("2 model calls (anthropic; 1 streamed); 1 tool calls by the policy, 1")
+    whole, streamed, *_ = report.rollouts[0].lines
+    assert "POST /t/{trajectory_id}/v1/messages (anthropic; rollout named by path, token) -> 200" in whole
+    assert "(anthropic; streamed; rollout named by path, token) -> 200: 3 messages, tools: none" in streamed
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [("handler", f"{agents.__name__}:handler"), ("subprocess", f"{sys.executable} {agents.__file__}")],
+)
+def test_agents_of_every_kind_are_probed(
+    kind: str, target: str, monkeypatch: pytest.MonkeyPatch, child_environment: dict[str, str]
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", child_environment["PYTHONPATH"])
+    report = probe_agent(config(kind, target, timeout=20))
+    assert (report.passed, report.findings) == (True, ())
+    assert report.agent == f"{kind} agent {target}"
 
 
 def test_a_function_agent_may_return_its_reward() -> None:
@@ -103,7 +135,7 @@ def test_a_function_agent_may_return_its_reward() -> None:
 def test_what_breaks_the_contract_is_an_error_with_its_cure(
     agent: Callable[..., object], code: str, evidence: str, cure: str
 ) -> None:
-    report = probed(agent)
+    report = probed_once(agent)
     found = finding(report, code)
     assert (report.passed, found.severity, found.where.split(",")[0]) in {
         (False, "error", "rollout 1"),
@@ -134,7 +166,7 @@ def test_what_breaks_the_contract_is_an_error_with_its_cure(
 def test_what_only_costs_is_named_and_passes(
     agent: Callable[..., object], code: str, severity: str, evidence: str, cure: str
 ) -> None:
-    report = probed(agent)
+    report = probed_once(agent)
     found = finding(report, code)
     assert (report.passed, found.severity, found.where) == (True, severity, "rollout 1, rollout 2, rollout 3")
     assert evidence in found.evidence
@@ -152,7 +184,7 @@ def test_what_only_costs_is_named_and_passes(
 def test_where_strangers_are_let_in_the_rollout_must_still_be_named(
     agent: Callable[..., object], code: str, severity: str, evidence: str, cure: str
 ) -> None:
-    found = finding(probed(agent, strangers=True), code)
+    found = finding(probed(agent, "gateway.accept_unscoped_tokens=true"), code)
     assert found.severity == severity
     assert evidence in found.evidence
     assert cure in found.cure
@@ -162,6 +194,28 @@ def test_a_completed_rollout_without_reward_is_waited_for_and_named() -> None:
     report = probed(agents.completes_alone, timeout=0.3)
     assert codes(report) == {"reward.none"}
     assert finding(report, "reward.none").severity == "error"
+
+
+def test_limits_that_an_agent_meets_are_named() -> None:
+    hurried = finding(probed(agents.sound, "gateway.calls_per_second=0.5"), "sample.throttled")
+    assert (hurried.severity, "429" in hurried.evidence, "calls_per_second" in hurried.cure) == ("warning", True, True)
+    agent = config("function", f"{agents.__name__}:sound", "sampling.max_sequence_length=4100")
+    wordy = finding(probe_agent(agent, prompt="order: O3 " * 2000), "sample.too_long")
+    assert (wordy.severity, "leaves no room for a reply" in wordy.evidence) == ("warning", True)
+    assert "shorten the prompt" in wordy.cure
+
+
+def test_a_report_that_comes_too_late_is_told_from_a_second_one() -> None:
+    report = probed(agents.is_late, timeout=0.2)
+    assert finding(report, "complete.late").severity == "error"
+    assert "--timeout" in finding(report, "complete.late").cure
+    assert "complete.twice" not in codes(report)
+
+
+def test_a_slow_first_call_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_habits, "SLOW_SECONDS", 0.0)
+    found = finding(probed(agents.sound), "agent.slow_start")
+    assert (found.severity, "after the agent was asked" in found.evidence) == ("info", True)
 
 
 def test_an_agent_that_never_ends_meets_the_limit_of_calls() -> None:
@@ -269,7 +323,7 @@ def test_the_built_in_agent_needs_no_probe() -> None:
 
 
 def test_the_report_is_one_json_object_that_reads_back() -> None:
-    report = probed(agents.breaks)
+    report = probed_once(agents.breaks)
     assert REPORT_ADAPTER.validate_json(report.to_json()) == report
     assert isinstance(report.rollouts[0].outcome, Failed)
 
