@@ -3,11 +3,11 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import httpx2
 import pytest
+import trustme
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -132,10 +132,13 @@ def test_the_url_of_an_ipv6_address_has_brackets() -> None:
 
 def test_https(tmp_path: Path) -> None:
     tls = Tls(certificate=tmp_path / "certificate.pem", key=tmp_path / "key.pem")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost"
-    where = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tls.key, "-out", tls.certificate]
-    subprocess.run([*make.split(), *where], check=True, capture_output=True)
-    trust = ssl.create_default_context(cafile=str(tls.certificate))
+    authority = trustme.CA()
+    server_certificate = authority.issue_cert("127.0.0.1")
+    server_certificate.private_key_pem.write_to_path(tls.key)
+    for number, link in enumerate(server_certificate.cert_chain_pems):
+        link.write_to_path(tls.certificate, append=number > 0)
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
 
     async def serve() -> str:
         async with GatewayServer(APP, bind(tls=tls)) as server, httpx2.AsyncClient(verify=trust) as client:
