@@ -50,8 +50,6 @@ class Held:
     used: UsedSampling
     finish_reason: FinishReason
     shared_prefix_length: int
-    canonical: bool
-    """The template renders the reply to the ids that were sampled."""
     has_reasoning: bool
     """Some reply of this conversation has reasoning."""
     latency_ms: float

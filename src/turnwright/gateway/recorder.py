@@ -236,7 +236,6 @@ class Recorder:
             used=begun.used,
             finish_reason=generation.finish_reason,
             shared_prefix_length=begun.shared_prefix_length,
-            canonical=self._renderer.is_canonical(reply, sampled),
             has_reasoning=any(message.reasoning for message in (*begun.messages, reply)),
             latency_ms=latency_ms,
         )
@@ -256,7 +255,7 @@ class Recorder:
                 return _Prompt(
                     token_ids=parent.token_ids + more,
                     messages=parent.messages + new_messages,
-                    kind=_kind_after(parent),
+                    kind=self._kind_after(parent),
                     parent=parent,
                 )
         full = self._renderer.prompt_ids(messages, tools)
@@ -275,7 +274,7 @@ class Recorder:
             more = self._renderer.remainder_ids(self._renderer.decode(turn.token_ids), full)
             if more is not None:
                 ids = turn.token_ids + more
-                return _Prompt(token_ids=ids, messages=messages, kind=_kind_after(turn), parent=turn)
+                return _Prompt(token_ids=ids, messages=messages, kind=self._kind_after(turn), parent=turn)
         cause = refused or fork_cause(messages, tools, self._calls())
         return _Prompt(token_ids=full, messages=messages, kind="fork", cause=cause)
 
@@ -293,6 +292,9 @@ class Recorder:
             if not following.keeps_text:
                 return "template_rewrites_history"
         return None
+
+    def _kind_after(self, parent: Held) -> TurnKind:
+        return "clean" if self._renderer.is_canonical(parent.reply, parent.sampled_ids) else "realign"
 
     def _room(self, token_ids: tuple[int, ...], max_tokens: int) -> int:
         limit = self._engine.max_sequence_length
@@ -316,7 +318,3 @@ class Recorder:
             self._claimed.discard(begun.parent.index)
         if begun.index == self._num_calls - 1:
             self._num_calls -= 1
-
-
-def _kind_after(parent: Held) -> TurnKind:
-    return "clean" if parent.canonical else "realign"
