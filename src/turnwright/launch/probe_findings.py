@@ -79,8 +79,8 @@ def _refused_identity(call: SeenCall, where: str, *, is_known: bool) -> Iterator
     match call.status:
         case 403:
             swallowed = (
-                " AWS's rollout decorator logs such an error and swallows it: the agent looks successful, and nothing "
-                "is trained."
+                "; AWS's rollout decorator logs such an error and swallows it: the agent looks successful, and nothing "
+                "is trained"
             )
             yield found("identity.refused", where, call.refused + swallowed)
         case 400 if not call.named:
