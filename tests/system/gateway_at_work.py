@@ -154,6 +154,13 @@ class Visit:
         self.statuses.append(answer.status_code)
         return answer
 
+    async def get(self, path: str) -> Any:
+        """Read the value behind a path."""
+        async with self._client() as client:
+            answer = await client.get(path, headers=self.headers)
+        self.statuses.append(answer.status_code)
+        return answer.json()
+
     async def say(self, *messages: Mapping[str, Any], **fields: Any) -> httpx2.Response:
         """Ask the policy."""
         return await self.post("/v1/chat/completions", {"messages": messages or MESSAGES, **fields})
