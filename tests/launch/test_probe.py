@@ -23,6 +23,9 @@ from turnwright.launch.probe_codes import CODES
 from turnwright.launch.probe_findings import merged
 from turnwright.launch.probe_report import REPORT_ADAPTER, ProbeReport
 
+pytestmark = pytest.mark.slow
+"""Each plays several rollouts over real connections."""
+
 PAGE = Path(__file__).parents[2] / "docs" / "agents" / "probe.md"
 
 
