@@ -52,6 +52,10 @@ class BareDesk:
         """Check who is calling and return the line."""
         return self._lines[self._gateway.line(caller).name]
 
+    def gauges(self) -> dict[str, float]:
+        """Return those of the gateway."""
+        return self._gateway.gauges()
+
     def count_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         """Return the number of prompt tokens."""
         return self._gateway.count_prompt_tokens(messages, tools)

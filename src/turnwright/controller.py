@@ -309,7 +309,7 @@ class Controller:
         raise TrainingError(
             f"step {step}: {share:.0%} of the attempts failed, more than rollout.max_failed_fraction = {limit:g}; "
             f"causes: {', '.join(f'{cause} ({count})' for cause, count in causes)}; for example: {failures[0].detail}. "
-            "Mend the environment, then continue with --resume"
+            "Mend the environment or the agent, then continue with --resume"
         )
 
     def _due(self, step: int, every: int) -> bool:
@@ -350,6 +350,7 @@ def _token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str
         "training/turns_clean": float(counts.clean),
         "training/turns_realign": float(counts.realign),
         "training/turns_fork": float(counts.fork),
+        **{f"training/fork/{cause}": float(count) for cause, count in counts.fork_causes.items()},
         "rollout/abandoned_tokens": float(counts.abandoned),
         "cost/sampled_tokens": float(counts.sampled),
         "cost/prefill_tokens": float(prefill),

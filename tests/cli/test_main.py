@@ -43,6 +43,18 @@ def test_an_error_raised_on_purpose_is_one_clean_message(
     assert (result.code, result.out, result.err) == (code, "", "error: loss is nan at step 3: lower the rate\n")
 
 
+def test_a_missing_extra_is_named(turnwright: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def train() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(cli, "app", app)
+    result = turnwright()
+    assert (result.code, result.err) == (2, "error: this command needs torch: pip install 'turnwright[train]'\n")
+
+
 def test_any_other_error_keeps_its_traceback(turnwright: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     app = typer.Typer(pretty_exceptions_enable=False)
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import anthropic
+import httpx2
 import openai
 import pytest
 
@@ -67,6 +68,8 @@ def test_every_dialect_answers(client: openai.OpenAI, url: str) -> None:
             == message.usage.input_tokens
         )
     assert [model.id for model in client.models.list()] == ["default", "tiny"]
+    numbers = dict(line.split() for line in httpx2.get(f"{url}/metrics").text.splitlines() if line[0] != "#")
+    assert float(numbers["turnwright_sampled_tokens_total"]) >= message.usage.output_tokens
 
 
 @pytest.mark.slow

@@ -52,3 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except TurnwrightError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT if isinstance(error, INPUT_ERRORS) else FAILED)
+    except ModuleNotFoundError as error:
+        extra = next((extra for extra, libraries in doctor.EXTRAS.items() if error.name in libraries), None)
+        if extra is None:
+            raise
+        print(f"error: this command needs {error.name}: pip install 'turnwright[{extra}]'", file=sys.stderr)
+        sys.exit(BAD_INPUT)

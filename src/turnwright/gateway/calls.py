@@ -171,6 +171,10 @@ class Desk(Protocol):
         """Check who is calling and return the place that answers; raises Refusal."""
         ...
 
+    def gauges(self) -> dict[str, float]:
+        """Return numbers for /metrics; names that end in ``_total`` only grow."""
+        ...
+
     def count_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         """Return the number of prompt tokens under the run's tokenizer; raises Refusal when it cannot be rendered."""
         ...

@@ -9,7 +9,8 @@ was trained through. A client that hangs up stops its own sampling: there is no 
 import asyncio
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 
 from turnwright.core.episode import EpisodeKey
@@ -63,6 +64,7 @@ class ServedPolicy:
         self._admission = Admission(limits.max_waiting)
         self._api_key = api_key
         self._numbers = count()
+        self._tokens = Counter[str]()
 
     @property
     def model_names(self) -> tuple[str, ...]:
@@ -78,7 +80,19 @@ class ServedPolicy:
                 reason="api_key",
             )
         key = EpisodeKey(task_id=TASK, attempt=next(self._numbers))
-        return ServedLine(key, self._renderer, self._engine, self._terms, self._admission)
+        return ServedLine(key, self._renderer, self._engine, self._terms, self._admission, self._count)
+
+    def _count(self, exchange: LiveExchange) -> None:
+        if exchange.held is not None:
+            self._tokens.update(prompt=exchange.held.num_prompt_tokens, sampled=len(exchange.held.sampled_ids))
+
+    def gauges(self) -> dict[str, float]:
+        """Return calls in work, and tokens since the start."""
+        return {
+            "calls_in_work": float(self._admission.num_calls),
+            "prompt_tokens_total": float(self._tokens["prompt"]),
+            "sampled_tokens_total": float(self._tokens["sampled"]),
+        }
 
     def count_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         """Return the number of prompt tokens; raises Refusal when the conversation cannot be rendered."""
@@ -92,9 +106,16 @@ class ServedLine:
     """Implements calls.Line for one call."""
 
     def __init__(
-        self, key: EpisodeKey, renderer: Renderer, engine: Engine, terms: CallTerms, admission: Admission
+        self,
+        key: EpisodeKey,
+        renderer: Renderer,
+        engine: Engine,
+        terms: CallTerms,
+        admission: Admission,
+        on_done: Callable[[LiveExchange], None],
     ) -> None:
         """Make a line; ``ServedPolicy.line`` does."""
+        self._on_done = on_done
         self.name = f"s-{secrets.token_hex(8)}"
         self._key = key
         self._engine = engine
@@ -106,13 +127,17 @@ class ServedLine:
         self._engine.open_episode(self._key)
         try:
             exchange = self._ledger.ask(call)
-            exchange.when_done(lambda: self._engine.close_episode(self._key))
+            exchange.when_done(lambda: self._close(exchange))
             await exchange.started()
         except BaseException:
             self._ledger.cancel()
             self._engine.close_episode(self._key)
             raise
         return ServedExchange(exchange, self._ledger)
+
+    def _close(self, exchange: LiveExchange) -> None:
+        self._engine.close_episode(self._key)
+        self._on_done(exchange)
 
     def conversation(self, turn: int) -> tuple[Message, ...]:
         """Refuse: a served policy remembers no conversation."""

@@ -114,6 +114,9 @@ class CannedDesk:
             raise self.refusal
         return self
 
+    def gauges(self) -> dict[str, float]:
+        return {"calls_total": float(len(self.calls))}
+
     def count_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         return len(messages) + len(tools)
 

@@ -74,8 +74,8 @@ class ReadCall:
         if earlier.line_name != line.name:
             raise Refusal(
                 "validation",
-                f"{earlier.field} must name a reply of this trajectory ({line.name!r}): got {earlier.id!r}; name one of "
-                "its replies, or send the whole conversation",
+                f"{earlier.field} must name a reply of this trajectory ({line.name!r}): got {earlier.id!r}; name one "
+                "of its replies, or send the whole conversation",
                 field=earlier.field,
             )
         history = line.conversation(earlier.turn)[earlier.num_dropped :]

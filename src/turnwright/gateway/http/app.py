@@ -64,7 +64,7 @@ def build_app(
         health: Asked at each GET /health.
     """
     requests = RequestMetrics()
-    routes = [*_calls(desk, max_body_bytes), *_numbers(gateway, queue, requests, health)]
+    routes = [*_calls(desk, max_body_bytes), *_numbers(desk, queue, requests, health)]
     if gateway is not None:
         routes += _runtime(gateway, max_body_bytes)
         if queue is not None:
@@ -104,9 +104,7 @@ def _calls(desk: Desk, max_body_bytes: int) -> list[Route]:
     return routes
 
 
-def _numbers(
-    gateway: Gateway | None, queue: RolloutQueue | None, requests: RequestMetrics, health: Health
-) -> list[Route]:
+def _numbers(desk: Desk, queue: RolloutQueue | None, requests: RequestMetrics, health: Health) -> list[Route]:
     """Return the routes that say how the server is."""
 
     def healthy() -> Response:
@@ -115,7 +113,7 @@ def _numbers(
         return JSONResponse(status, status_code=503 if trouble else 200)
 
     def metrics() -> Response:
-        gauges = {**(gateway.gauges() if gateway else {}), **(queue.gauges() if queue else {})}
+        gauges = {**desk.gauges(), **(queue.gauges() if queue else {})}
         return PlainTextResponse(render(gauges, requests), media_type=CONTENT_TYPE)
 
     return [
