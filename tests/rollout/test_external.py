@@ -32,7 +32,7 @@ from turnwright.rollout.external import AgentRunner
 from turnwright.rundir.record_log import recover
 
 Launching = Callable[[AtWork], AbstractAsyncContextManager[AgentLauncher]]
-PATIENCE_SECONDS = 0.4
+PATIENCE_SECONDS = 3.0
 ASK = (
     "import json, os, urllib.request as u\n"
     "e = os.environ\n"
@@ -42,11 +42,6 @@ ASK = (
     "u.urlopen(call).read()\n"
 )
 """A program that asks the policy once, with the key that may only sample."""
-
-
-@pytest.fixture(autouse=True)
-def short_farewell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(external, "FAREWELL_SECONDS", 0.1)
 
 
 def function(agent: Callable[[Visit], Awaitable[object]]) -> Launching:
@@ -222,7 +217,7 @@ FAILURES: dict[str, tuple[str, Launching, float]] = {
     "a program that is not there": (UNREACHABLE, no_program, 30.0),
     "a worker that never comes": (UNREACHABLE, queued(never_comes, patience_seconds=PATIENCE_SECONDS), 30.0),
     "a worker that falls silent": (UNREACHABLE, queued(falls_silent, lease_seconds=0.1), 30.0),
-    "a worker that falls silent at work": (UNREACHABLE, queued(falls_silent_at_work, lease_seconds=1.0), 30.0),
+    "a worker that falls silent at work": (UNREACHABLE, queued(falls_silent_at_work, lease_seconds=3.0), 30.0),
     "a function that raises": (BREAKS, function(raises), 30.0),
     "a server that answers 500": (BREAKS, http(answers_500), 30.0),
     "a server that answers an error": (BREAKS, http(answers_error), 30.0),
@@ -252,17 +247,27 @@ def stated() -> dict[str, str]:
     return dict(re.findall(r'^    (\S.*?)  +Failed\("(\w+)"\)$', external.__doc__ or "", re.MULTILINE))
 
 
-def play(records: Path, launching: Launching, seconds: float = 30.0) -> Attempt:
-    async def main() -> Attempt:
-        async with at_work(records) as work, launching(work) as launcher:
-            before = asyncio.all_tasks()
-            attempt = await work.attempt(launcher, timeout_seconds=seconds)
+async def play(work: AtWork, launching: Launching, seconds: float = 60.0) -> Attempt:
+    async with launching(work) as launcher:
+        return await work.attempt(launcher, timeout_seconds=seconds)
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Attempt]:
+    """What becomes of all of them side by side at one gateway."""
+    agents = {name: (launching, seconds) for name, (_, launching, seconds) in FAILURES.items()}
+    agents |= {name: (launching, 60.0) for name, launching in REWARDED.items()}
+
+    async def main() -> list[Attempt]:
+        async with at_work(tmp_path_factory.mktemp("records")) as work:
+            made = await asyncio.gather(*(play(work, *agent) for agent in agents.values()))
             assert not work.engine.open_episodes
             assert work.opened.gateway.gauges()["trajectories_held"] == 0
-            await until(lambda: not {t for t in asyncio.all_tasks() - before if t.get_name().startswith("agent ")})
-        return attempt
+            return made
 
-    return asyncio.run(main())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(external, "FAREWELL_SECONDS", 0.1)
+        return dict(zip(agents, asyncio.run(main()), strict=True))
 
 
 def test_every_row_of_the_table_is_tried() -> None:
@@ -270,46 +275,48 @@ def test_every_row_of_the_table_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_what_an_agent_does_wrong_has_the_outcome_that_the_table_says(name: str, tmp_path: Path) -> None:
-    row, launching, seconds = FAILURES[name]
-    outcome = play(tmp_path, launching, seconds).episode.outcome
+def test_what_an_agent_does_wrong_has_the_outcome_that_the_table_says(name: str, attempts: dict[str, Attempt]) -> None:
+    outcome = attempts[name].episode.outcome
     assert isinstance(outcome, Failed)
-    assert outcome.cause == stated()[row]
+    assert outcome.cause == stated()[FAILURES[name][0]]
     assert outcome.detail
 
 
 @pytest.mark.parametrize("name", REWARDED)
-def test_however_it_is_reached_an_agent_that_does_its_work_is_rewarded(name: str, tmp_path: Path) -> None:
-    attempt = play(tmp_path, REWARDED[name])
+def test_however_it_is_reached_an_agent_that_does_its_work_is_rewarded(name: str, attempts: dict[str, Attempt]) -> None:
+    attempt = attempts[name]
     assert isinstance(attempt.episode.outcome, Rewarded)
     assert attempt.episode.outcome.value == 1.0
     assert [turn.reply.content for turn in attempt.episode.turns] == [ANSWER]
     assert [turn.abandoned for turn in attempt.trajectory.turns] == [False]
 
 
-def test_components_of_a_returned_reward_are_kept(tmp_path: Path) -> None:
-    outcome = play(tmp_path, function(returns_reward)).episode.outcome
+def test_components_of_a_returned_reward_are_kept(attempts: dict[str, Attempt]) -> None:
+    outcome = attempts["a function that returns its reward"].episode.outcome
     assert outcome == Rewarded(value=1.0, components={"answer": 1.0})
 
 
-def test_time_runs_from_when_a_worker_fetches_the_rollout(tmp_path: Path) -> None:
+def test_time_runs_from_when_a_worker_fetches_the_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(external, "FAREWELL_SECONDS", 0.1)
+    waiting_seconds, seconds = 1.5, 1.0
+
     async def late(queue: RolloutQueue) -> None:
-        await asyncio.sleep(3 * PATIENCE_SECONDS)
+        await asyncio.sleep(waiting_seconds)
         await works(queue)
 
     async def late_and_silent(queue: RolloutQueue) -> None:
-        await asyncio.sleep(3 * PATIENCE_SECONDS)
-        request = await fetches(queue)
-        while queue.heartbeat(request.trajectory_id, "worker"):
-            await asyncio.sleep(0.02)
+        await asyncio.sleep(waiting_seconds)
+        await fetches(queue)
 
-    assert play(tmp_path / "late", queued(late), 2 * PATIENCE_SECONDS).episode.outcome == Rewarded(value=1.0)
-    outcome = play(tmp_path / "silent", queued(late_and_silent), PATIENCE_SECONDS).episode.outcome
-    assert outcome == Failed(
-        cause="no_sample",
-        detail=f"the policy was never asked within {PATIENCE_SECONDS} s: does the agent use the base URL and key it is "
-        "given?",
-    )
+    async def main() -> tuple[Attempt, Attempt]:
+        async with at_work(tmp_path) as work:
+            return await asyncio.gather(play(work, queued(late), seconds), play(work, queued(late_and_silent), seconds))
+
+    rewarded, failed = asyncio.run(main())
+    assert rewarded.episode.outcome == Rewarded(value=1.0)
+    assert isinstance(failed.episode.outcome, Failed)
+    assert failed.episode.outcome.cause == "no_sample"
+    assert f"within {seconds} s" in failed.episode.outcome.detail
 
 
 @pytest.mark.parametrize("agent", ["function", "program", "queue"])

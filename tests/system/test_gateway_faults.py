@@ -17,7 +17,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from system.gateway_at_work import ANSWER, MESSAGES, Visit, at_work
+from system.gateway_at_work import ANSWER, MESSAGES, AtWork, Visit, at_work, shipped_renderer
 from turnwright.agents.base import AgentLauncher
 from turnwright.agents.function import FunctionAgent
 from turnwright.agents.http import HttpAgent
@@ -29,10 +29,11 @@ from turnwright.inference.base import GenerationRequest
 from turnwright.rollout import external
 from turnwright.rollout.tokens import cut_rows
 from turnwright.rundir.record_log import recover
+from turnwright.rundir.recovery import RecoveredTrajectory
 
 PAGE = Path(__file__).parents[2] / "docs" / "outcomes.md"
-PATIENCE_SECONDS = 0.6
-"""Time of an attempt whose agent never ends it; all others end long before theirs."""
+PATIENCE_SECONDS = 3.0
+"""Time of an attempt whose agent never ends it; each does by then what it does before."""
 FIRST = MESSAGES
 SECOND = (*MESSAGES, {"role": "assistant", "content": ANSWER}, {"role": "user", "content": "and O4?"})
 
@@ -220,7 +221,7 @@ AGENTS["accepts the launch at once and works on"] = accepting
 
 @row("asks more often than max_turns allows")
 async def _(visit: Visit) -> None:
-    for _ in range(3):
+    for _ in range(4):
         await visit.say()
     await visit.complete()
     await visit.reward(1.0)
@@ -443,59 +444,77 @@ def kind_of(attempt: Attempt) -> str:
             return f'Failed("{outcome.cause}")'
 
 
-async def play(records: Path, agent: str, timeout_seconds: float) -> tuple[Attempt, list[int]]:
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What became of an agent's attempt."""
+
+    attempt: Attempt
+    statuses: list[int]
+    next: Attempt
+    """A good agent's attempt after it."""
+    logged: RecoveredTrajectory
+
+
+def answer(request: GenerationRequest) -> str:
+    """Talk past any cap when asked to."""
+    return ANSWER * 20 if "talk on" in shipped_renderer().decode(request.prompt_token_ids) else ANSWER
+
+
+async def play(work: AtWork, row: Stated) -> tuple[Attempt, list[int], Attempt]:
     """Let one agent attempt the task, and a good one after it."""
     statuses: list[int] = []
-    ends_slowly = agent.startswith(("breaks in the middle", "disconnects"))
-    async with (
-        AGENTS[agent](statuses) as launcher,
-        at_work(
-            records,
-            talk_on if "token cap" in agent else lambda request: ANSWER,
-            max_turns=2 if "max_turns" in agent else 8,
-            delay_seconds=0.02 if ends_slowly else 0.0,
-        ) as work,
-    ):
-        attempt = await work.attempt(launcher, timeout_seconds=timeout_seconds)
-        seen = list(statuses)
-        async with AGENTS["asks the policy, seals and rewards"](statuses) as fine:
-            assert kind_of(await work.attempt(fine)) == "Rewarded", "the next trajectory is served"
-        assert not work.engine.open_episodes
-    return attempt, seen
+    never_ends = ("hangs", "answers the launch with garbage and does nothing")
+    waits = row.outcome in ('Failed("timeout")', 'Failed("no_reward")') or row.agent.startswith(never_ends)
+    async with AGENTS[row.agent](statuses) as launcher:
+        attempt = await work.attempt(launcher, timeout_seconds=PATIENCE_SECONDS if waits else 60.0)
+    async with AGENTS["asks the policy, seals and rewards"]([]) as fine:
+        return attempt, statuses, await work.attempt(fine)
 
 
-def talk_on(request: GenerationRequest) -> str:
-    return ANSWER * 20 if request.key.attempt == 0 else ANSWER
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Played]:
+    """All agents of the page side by side at one gateway."""
+    records = tmp_path_factory.mktemp("records")
+
+    async def main() -> list[tuple[Attempt, list[int], Attempt]]:
+        async with at_work(records, answer, max_turns=3, delay_seconds=0.02) as work:
+            outcomes = await asyncio.gather(*(play(work, row) for row in stated()))
+            assert not work.engine.open_episodes
+            assert work.opened.gateway.gauges()["trajectories_held"] == 0
+            return outcomes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(external, "FAREWELL_SECONDS", 1.5)
+        outcomes = asyncio.run(main())
+    logged = {found.opened.key: found for found in recover(records)}
+    return {
+        row.agent: Played(attempt=attempt, statuses=statuses, next=following, logged=logged[attempt.episode.key])
+        for row, (attempt, statuses, following) in zip(stated(), outcomes, strict=True)
+    }
 
 
 @pytest.mark.parametrize("row", stated(), ids=lambda row: row.agent)
-def test_what_an_agent_does_becomes_what_the_page_says(
-    row: Stated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if row.agent.startswith("hangs"):
-        monkeypatch.setattr(external, "FAREWELL_SECONDS", 0.1)
-    waits = row.outcome in ('Failed("timeout")', 'Failed("no_reward")') or row.agent.startswith(("hangs", "answers"))
-    patience = PATIENCE_SECONDS if waits and "all the same" not in row.agent else 30.0
-    attempt, statuses = asyncio.run(play(tmp_path, row.agent, patience))
-    assert (kind_of(attempt), statuses) == (row.outcome, row.statuses)
-    logged = recover(tmp_path)[0]
-    assert logged.outcome == attempt.episode.outcome, "the record log agrees"
-    assert logged.trajectory == attempt.trajectory
+def test_what_an_agent_does_becomes_what_the_page_says(row: Stated, played: dict[str, Played]) -> None:
+    made = played[row.agent]
+    assert (kind_of(made.attempt), made.statuses) == (row.outcome, row.statuses)
+    assert kind_of(made.next) == "Rewarded", "the next trajectory is served"
+    assert made.logged.outcome == made.attempt.episode.outcome, "the record log agrees"
+    assert made.logged.trajectory == made.attempt.trajectory
 
 
 def test_the_page_has_a_row_for_each_agent_and_no_other() -> None:
     assert [row.agent for row in stated()] == list(AGENTS)
 
 
-def test_a_turn_that_the_agent_never_got_is_recorded_and_not_trained(tmp_path: Path) -> None:
-    attempt, _ = asyncio.run(play(tmp_path, "disconnects in the middle of a reply, then asks anew", 30.0))
+def test_a_turn_that_the_agent_never_got_is_recorded_and_not_trained(played: dict[str, Played]) -> None:
+    attempt = played["disconnects in the middle of a reply, then asks anew"].attempt
     assert [turn.abandoned for turn in attempt.trajectory.turns] == [True, False]
-    assert {index for r in cut_rows(attempt.trajectory) for index in r.turn_index} == {-1, 1}
+    assert {index for row in cut_rows(attempt.trajectory) for index in row.turn_index} == {-1, 1}
     assert len(attempt.episode.turns) == 1
 
 
-def test_a_retry_after_a_disconnect_joins_the_call_it_repeats(tmp_path: Path) -> None:
-    attempt, _ = asyncio.run(play(tmp_path, "disconnects in the middle of a reply, then retries", 30.0))
+def test_a_retry_after_a_disconnect_joins_the_call_it_repeats(played: dict[str, Played]) -> None:
+    attempt = played["disconnects in the middle of a reply, then retries"].attempt
     (turn,) = attempt.trajectory.turns
     assert not turn.abandoned
     (trained,) = cut_rows(attempt.trajectory)
