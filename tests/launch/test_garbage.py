@@ -6,13 +6,14 @@ from turnwright.launch.garbage import startup_frozen
 
 
 def test_what_is_there_is_frozen_until_the_block_ends() -> None:
-    early = {"a": ["container"]}
+    early, thresholds = {"a": ["container"]}, gc.get_threshold()
     with startup_frozen():
+        assert gc.get_threshold() == (*thresholds[:2], 10 * thresholds[2])
         late = [early]
         seen = [id(found) for found in gc.get_objects()]
         assert id(late) in seen
         assert id(early) not in seen
-    assert gc.get_freeze_count() == 0
+    assert (gc.get_freeze_count(), gc.get_threshold()) == (0, thresholds)
     assert id(early) in [id(found) for found in gc.get_objects()]
 
 
