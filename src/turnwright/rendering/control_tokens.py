@@ -42,6 +42,7 @@ class ControlTokens:
             UnsupportedModelError: the halves of a spelling hold a control token again.
         """
         self._tokenizer = tokenizer
+        self._backend: Any = tokenizer.backend_tokenizer if tokenizer.is_fast else None
         # The longest first: a token wins over one that it contains. (?!) matches nothing.
         pattern = "|".join(re.escape(text) for text in sorted(spellings, key=len, reverse=True)) or "(?!)"
         self._spelling = re.compile(pattern)
@@ -93,4 +94,10 @@ class ControlTokens:
         return (*ids, *self._encode(restored(ordinary)))
 
     def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False)) if text else ()
+        backend = self._backend
+        if not text:
+            return ()
+        # What the tokenizer itself asks, without the rest of its answer, which takes as long again.
+        if backend is not None and backend.truncation is None and backend.padding is None:
+            return tuple(backend.encode(text, add_special_tokens=False).ids)
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
