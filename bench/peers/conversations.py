@@ -3,7 +3,7 @@
 The policy's script (``reply_text``, used by the server) and the agents (``Conversation``, used by the load generator)
 tell the same story. The attempts of a task begin with the same text, as a training step's do; replies and tool results
 differ between all trajectories and turns, so that no cache finds more than it would in a run. In tokens of the shipped
-policy: system text and tools 400, first message 50, a reply 40, a tool result 60.
+policy: system text and tools 276, first message 56, a reply 39, a tool result with what frames it 64.
 """
 
 import json
