@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from turnwright.core.episode import EpisodeKey
-from turnwright.inference.base import Generation, GenerationRequest
+from turnwright.inference.base import Generation, GenerationRequest, TokenListener
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,12 +45,15 @@ class LockStepEngine:
         self._open.discard(key)
         self._start()
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_tokens: TokenListener | None = None) -> Generation:
         """Wait for the round and return this request's part of it."""
         future: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
         self._waiting[request.key] = Waiting(request=request, future=future)
         self._start()
-        return await future
+        generation = await future
+        if on_tokens is not None:
+            on_tokens(generation.token_ids)
+        return generation
 
     async def close(self) -> None:
         """Let go of a round that runs."""
