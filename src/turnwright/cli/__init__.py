@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import baseline, check, compare, doctor, gateway, play, probe, report, runs, serve, train, warmstart
+from turnwright.cli import baseline, check, compare, data, doctor, gateway, play, probe, report, runs, serve, train, warmstart
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(runs.app, name="runs")
+app.add_typer(data.app, name="data")
 app.command()(check.check)
 app.command()(play.play)
 app.command()(baseline.baseline)

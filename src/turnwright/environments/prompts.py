@@ -1,40 +1,56 @@
 """Prompts: tasks from files, for agents that bring their own tools and report their own reward.
 
     jsonl, one object per line: {"prompt": "...", "id"?: "...", "cluster"?: "...", any other columns}
+    or parquet, csv with a header, json with an array; or a registered file, data:NAME@VERSION
 
 The prompt reaches the agent verbatim; of the other columns only those that ``agent.public_columns`` lists.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from turnwright.core.episode import Episode
 from turnwright.core.errors import DatasetError, EnvironmentLoadError
 from turnwright.core.task import Split, Task
+from turnwright.datasets import LOCK_NAME, load_tasks, locate, read_lock, require_trainable
 from turnwright.environments.base import Environment
 
 
 class Prompts(Environment):
     """Tasks without a world: who attempts them also grades them."""
 
-    def __init__(self, train: str = "", validation: str = "", test: str = "", *, turns: int = 20) -> None:
+    def __init__(
+        self, train: str = "", validation: str = "", test: str = "", *, lock: str = "", turns: int = 20
+    ) -> None:
         """Name the files.
 
         Args:
-            train: jsonl file of the training tasks; empty = none. The same for the other two.
+            train: File of the training tasks, or data:NAME@VERSION; empty = none. The same for the other two.
             validation: Tasks on which training is watched.
             test: Tasks kept for evaluation.
+            lock: Lock file of the split; its test rows are refused as training tasks. Empty = the one beside the
+                training file, if there is one.
             turns: Model calls after which an attempt is cut.
         """
         self._files: dict[Split, str] = {"train": train, "validation": validation, "test": test}
+        self._lock = lock
         self.max_turns = turns
 
     def tasks(self, split: Split) -> Iterable[Task]:
         """Return the tasks of a file, in its order."""
         name = self._files[split]
-        return _read(Path(name), split) if name else ()
+        if not name:
+            return ()
+        path = locate(name)
+        if not path.is_file():
+            raise DatasetError(
+                f"there is no file {path.resolve()} with {split} tasks: mend environment.options.{split}"
+            )
+        tasks = load_tasks(path, split)
+        if split == "train":
+            self._require_trainable(tasks, path)
+        return tasks
 
     def respond(self, reply: object) -> Any:
         """Refuse: there is no world here."""
@@ -44,35 +60,13 @@ class Prompts(Environment):
         """Refuse: the agent reports the reward."""
         raise EnvironmentLoadError(_CURE)
 
+    def _require_trainable(self, tasks: Sequence[Task], path: Path) -> None:
+        lock = Path(self._lock) if self._lock else path.with_name(LOCK_NAME)
+        if self._lock or lock.exists():
+            require_trainable(tasks, read_lock(lock))
+
 
 _CURE = (
     "environment 'prompts' has no tools and no reward of its own: set agent.kind to an agent that reports a reward "
     "(function, http, handler, queue or subprocess)"
 )
-
-
-def _read(path: Path, split: Split) -> list[Task]:
-    if not path.is_file():
-        raise DatasetError(f"there is no file {path.resolve()} with {split} tasks: mend environment.options.{split}")
-    tasks: list[Task] = []
-    # Bytes: text also splits at line separators that a prompt may contain.
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        if line.strip():
-            tasks.append(_task(line, f"{path}, line {number}", split, default_id=f"{path.stem}-{number}"))
-    return tasks
-
-
-def _task(line: bytes, where: str, split: Split, *, default_id: str) -> Task:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DatasetError(f"{where} is not JSON: {error}; each line is one object with a 'prompt'") from error
-    if not isinstance(row, dict):
-        raise DatasetError(f"{where} is {type(row).__name__}: expected an object with a 'prompt'")
-    prompt = row.pop("prompt", None)
-    if not isinstance(prompt, str) or not prompt:
-        raise DatasetError(f"{where} has prompt = {prompt!r}: expected text that is not empty")
-    identity, cluster = row.pop("id", default_id), row.pop("cluster", None)
-    if not isinstance(identity, str) or not identity:
-        raise DatasetError(f"{where} has id = {identity!r}: expected text that is not empty")
-    return Task(id=identity, prompt=prompt, data=row, split=split, cluster=None if cluster is None else str(cluster))
