@@ -1,0 +1,106 @@
+"""Keys of recordings: one text for every spelling of the same arguments, and the nearest key to one that is missing.
+
+{"day": 1.0, "city": "Köln"}  --schema says day is a number-->  {"city":"Köln","day":1}
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from turnwright.core.message import ToolSpec
+from turnwright.environments.tools import PYTHON_TYPES
+
+NUMERIC = {"number", "integer"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Near:
+    """The recorded key that is nearest to a missing one."""
+
+    key: str
+    distance: int
+    """Characters to insert, delete or replace."""
+
+
+def completed(spec: ToolSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with the schema's defaults for those left out: to leave one out is to give its default."""
+    properties: Mapping[str, Mapping[str, Any]] = spec.parameters.get("properties", {})
+    defaults = {name: rule["default"] for name, rule in properties.items() if "default" in rule}
+    return {**defaults, **arguments}
+
+
+def canonical_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
+    """Return the key of a call: compact JSON, defaults filled in, names sorted, strings verbatim.
+
+    Where the schema says number or integer, 1 and 1.0 are the same; a schema behind ``$ref`` is not followed.
+    Raises ValueError when an argument is not JSON, such as an infinite number.
+    """
+    plain = _canonical(completed(spec, arguments), spec.parameters)
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
+def can_be_checked(spec: ToolSpec) -> bool:
+    """Return whether the types of all arguments can be checked; servers may name several types in one list."""
+    rules: Mapping[str, Any] = spec.parameters.get("properties", {})
+    return all(_is_plain(rule) for rule in rules.values())
+
+
+def nearest_key(key: str, recorded: Collection[str]) -> Near | None:
+    """Return the recorded key with the smallest edit distance, the first in order among equals; None without any."""
+    best: Near | None = None
+    for other in sorted(recorded, key=lambda text: (abs(len(text) - len(key)), text)):
+        if best is not None and abs(len(other) - len(key)) >= best.distance:
+            break
+        distance = edit_distance(key, other)
+        if best is None or distance < best.distance:
+            best = Near(key=other, distance=distance)
+    return best
+
+
+def edit_distance(one: str, other: str) -> int:
+    """Return the Levenshtein distance, one column of its table at a time as bits of an integer (Myers 1999)."""
+    if not one:
+        return len(other)
+    everywhere: dict[str, int] = {}
+    for position, letter in enumerate(one):
+        everywhere[letter] = everywhere.get(letter, 0) | 1 << position
+    column, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
+    # Bits where the column grows and shrinks from one row to the next.
+    grows, shrinks, distance = column, 0, len(one)
+    for letter in other:
+        here = everywhere.get(letter, 0)
+        diagonal = ((((here & grows) + grows) ^ grows) | here | shrinks) & column
+        up, down = shrinks | ~(diagonal | grows) & column, grows & diagonal
+        distance += bool(up & last) - bool(down & last)
+        up, down = (up << 1 | 1) & column, down << 1 & column
+        grows, shrinks = down | ~(diagonal | up) & column, up & diagonal
+    return distance
+
+
+def _canonical(value: Any, schema: Mapping[str, Any]) -> Any:
+    choices: list[Mapping[str, Any]] = [schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if isinstance(value, float) and value.is_integer() and any(NUMERIC & _types(choice) for choice in choices):
+        return int(value)
+    if isinstance(value, list):
+        items = next((choice["items"] for choice in choices if isinstance(choice.get("items"), Mapping)), {})
+        return [_canonical(item, items) for item in cast("list[Any]", value)]
+    if isinstance(value, Mapping):
+        properties: Mapping[str, Any] = next((choice["properties"] for choice in choices if "properties" in choice), {})
+        members = cast("Mapping[str, Any]", value)
+        return {name: _canonical(member, properties.get(name, {})) for name, member in members.items()}
+    return value
+
+
+def _is_plain(schema: Any) -> bool:
+    if not isinstance(schema, Mapping):
+        return False
+    rule = cast("Mapping[str, Any]", schema)
+    inner = [*rule.get("anyOf", ()), *([rule["items"]] if "items" in rule else [])]
+    return rule.get("type") in (None, *PYTHON_TYPES) and all(map(_is_plain, inner))
+
+
+def _types(schema: Mapping[str, Any]) -> set[str]:
+    """Return the types a schema names: one, or a list of them."""
+    named = schema.get("type", ())
+    return {named} if isinstance(named, str) else set(named)
