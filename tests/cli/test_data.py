@@ -75,6 +75,13 @@ def test_split_writes_files_and_a_lock(turnwright: Command, file: Path, tmp_path
     }
 
 
+def test_check_notices_a_file_that_was_changed_after_the_split(turnwright: Command, file: Path, tmp_path: Path) -> None:
+    turnwright("data", "split", file, "--out", tmp_path / "split")
+    write(tmp_path / "split" / "test.jsonl", "another")
+    result = turnwright("data", "check", tmp_path / "split" / "test.jsonl")
+    assert (result.code, "error lock.changed" in result.out) == (1, True)
+
+
 def test_split_says_when_near_duplicates_were_parted(turnwright: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", *(f"{LONG} {i}" for i in range(10)))
     result = turnwright("data", "split", file, "--out", tmp_path / "split")

@@ -85,7 +85,9 @@ def test_dates_of_parquet_become_text(tmp_path: Path) -> None:
             b'{"prompt": "x", "id": "a"}\n' * 2,
             "line 2 has id = 'a' again: give every row its own; .*line 1 has it first",
         ),
+        (b'{"a": "x"}\n{"a": "x", "prompt": "y"}', "line 2 has a column 'prompt': the first row has not"),
         (b"[" * 100_000, "line 1 is not JSON"),
+        (b'{"prompt": "x", "a": ' + b"[" * 65 + b"]" * 65 + b"}", "line 1 nests lists or objects more than 64 deep"),
         (b" \n", "t.jsonl has no rows"),
     ],
 )

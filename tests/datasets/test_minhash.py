@@ -47,6 +47,11 @@ def test_similarity_and_estimate_are_symmetric(one: frozenset[str], other: froze
     assert estimate(signature(one), signature(one)) == jaccard(one, one) == 1
 
 
+def test_a_signature_is_the_least_value_of_each_hash_however_many_shingles_there_are() -> None:
+    alone = [signature(frozenset({shingle})) for shingle in numbers(0, 200)]
+    assert signature(numbers(0, 200)) == tuple(map(min, *alone))
+
+
 @settings(max_examples=60)
 @given(SETS, SETS)
 def test_the_signature_of_a_union_is_the_least_of_both(one: frozenset[str], other: frozenset[str]) -> None:

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from turnwright.core.errors import DatasetError
 from turnwright.core.task import Task
-from turnwright.datasets import LOCK_NAME, load_tasks, read_lock, require_trainable, split_tasks, write_split
+from turnwright.datasets import (
+    LOCK_NAME,
+    find_changes,
+    load_tasks,
+    read_lock,
+    require_trainable,
+    split_tasks,
+    write_split,
+)
 
 CLUSTERS = st.lists(st.none() | st.integers(0, 12).map(str), min_size=40, max_size=80)
 
@@ -94,6 +102,17 @@ def test_files_and_lock_say_what_was_split(tmp_path: Path) -> None:
     assert (document["seed"], document["splits"]["test"]["count"]) == (3, 8)
     assert len(set(document["splits"]["test"]["rows"])) == 8
     assert write_split(splits, tmp_path / "out", seed=3) == lock
+
+
+def test_a_file_that_is_no_longer_what_was_locked_is_noticed(tmp_path: Path) -> None:
+    write_split(split_tasks(numbered(20), seed=3, validation=0, test=0.2), tmp_path, seed=3)
+    test = tmp_path / "test.jsonl"
+    assert find_changes(test) == find_changes(tmp_path / "other.jsonl") == ()
+    test.write_text(test.read_text().replace('"label": "b"', '"label": "a"'))
+    (finding,) = find_changes(test)
+    assert (finding.code, finding.severity, finding.where) == ("lock.changed", "error", str(test))
+    (tmp_path / LOCK_NAME).unlink()
+    assert find_changes(test) == ()
 
 
 def test_a_lock_and_files_are_not_overwritten(tmp_path: Path) -> None:

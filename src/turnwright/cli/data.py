@@ -12,6 +12,7 @@ from turnwright.core.finding import Finding
 from turnwright.datasets import (
     LOCK_NAME,
     Scan,
+    find_changes,
     find_duplicates,
     list_entries,
     load_tasks,
@@ -36,7 +37,7 @@ def check(
 ) -> None:
     """Check the rows of files, and that no prompt of one occurs in another. Exits 1 when something is wrong."""
     scans = {name: scan(locate(name)) for name in files}
-    rows = [finding for scanned in scans.values() for finding in scanned.findings]
+    rows = [finding for scanned in scans.values() for finding in (*scanned.findings, *find_changes(scanned.path))]
     findings = [*rows, *find_duplicates({name: scanned.tasks for name, scanned in scans.items()})]
     if as_json:
         counted = [{"file": name, "rows": len(one.tasks), "errors": len(one.errors)} for name, one in scans.items()]

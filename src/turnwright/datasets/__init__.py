@@ -7,7 +7,7 @@ file --register--> data:NAME@VERSION
 
 from turnwright.datasets.duplicates import find_duplicates
 from turnwright.datasets.load import Scan, load_tasks, scan
-from turnwright.datasets.lock import LOCK_NAME, SplitLock, read_lock, require_trainable
+from turnwright.datasets.lock import LOCK_NAME, SplitLock, find_changes, read_lock, require_trainable
 from turnwright.datasets.register import Entry, list_entries, locate, register, resolve
 from turnwright.datasets.split import split_tasks, write_split
 
@@ -16,6 +16,7 @@ __all__ = [
     "Entry",
     "Scan",
     "SplitLock",
+    "find_changes",
     "find_duplicates",
     "list_entries",
     "load_tasks",

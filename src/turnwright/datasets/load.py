@@ -28,6 +28,8 @@ READERS: Mapping[str, Callable[[Path], Iterator[Row | Finding]]] = {
 }
 MAX_PROBLEMS = 50
 """Problems of one file after which reading stops."""
+MAX_DEPTH = 64
+"""Lists and objects inside each other, in one row."""
 RESERVED = ("id", "cluster")
 
 
@@ -113,6 +115,9 @@ def _prompt_column(columns: Mapping[str, Any]) -> str:
 
 def _task(row: Row, prompt_column: str, default_id: str, split: Split) -> Task | Finding:
     columns = dict(row.columns)
+    if "prompt" in columns and prompt_column != "prompt":
+        cure = "the first row has not: name the prompt alike in all rows"
+        return broken("row.no_prompt", row.where, "has a column 'prompt'", cure)
     if prompt_column not in columns:
         cure = f"every row needs it; this one has {', '.join(columns) or 'no columns'}"
         return broken("row.no_prompt", row.where, f"has no column {prompt_column!r}", cure)
@@ -135,10 +140,10 @@ def _task(row: Row, prompt_column: str, default_id: str, split: Split) -> Task |
 
 def _value_problem(row: Row) -> Finding | None:
     """Return what keeps the values of a row from being JSON in UTF-8 of a bounded size."""
-    place = next(_not_finite(row.columns, ""), None)
-    if place:
-        cure = "write null, or leave the column out, where there is no number"
-        return broken("row.not_finite", row.where, f"has {place}, which is not JSON", cure)
+    flaw = next(_flaws(row.columns, "", 0), None)
+    if flaw:
+        code, evidence, cure = flaw
+        return broken(code, row.where, evidence, cure)
     try:
         encoded = json.dumps(row.columns, ensure_ascii=False).encode()
     except TypeError as error:
@@ -148,15 +153,19 @@ def _value_problem(row: Row) -> Finding | None:
     return too_large(row.where) if len(encoded) > MAX_ROW_BYTES else None
 
 
-def _not_finite(value: object, place: str) -> Iterator[str]:
+def _flaws(value: object, place: str, depth: int) -> Iterator[tuple[str, str, str]]:
+    """Yield code, evidence and cure of what JSON has no place for, or not for so much of it."""
     if isinstance(value, float) and not math.isfinite(value):
-        yield f"{place} = {value}"
+        cure = "write null, or leave the column out, where there is no number"
+        yield "row.not_finite", f"has {place} = {value}, which is not JSON", cure
+    elif depth > MAX_DEPTH:
+        yield "row.too_deep", f"nests lists or objects more than {MAX_DEPTH} deep", "flatten its columns"
     elif isinstance(value, Mapping):
         for key, inner in cast("Mapping[str, object]", value).items():
-            yield from _not_finite(inner, f"{place}.{key}" if place else key)
+            yield from _flaws(inner, f"{place}.{key}" if place else key, depth + 1)
     elif isinstance(value, list):
         for index, inner in enumerate(cast("list[object]", value)):
-            yield from _not_finite(inner, f"{place}[{index}]")
+            yield from _flaws(inner, f"{place}[{index}]", depth + 1)
 
 
 def _missing_columns(tasks: list[Task], path: Path) -> Iterator[Finding]:

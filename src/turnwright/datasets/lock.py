@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import get_args
 
 from turnwright.core.errors import DatasetError
+from turnwright.core.finding import Finding
 from turnwright.core.task import Split, Task
+from turnwright.datasets.rows import broken, hash_file
 from turnwright.datasets.text import hash_prompt
 
 LOCK_NAME = "split.lock.json"
@@ -72,6 +74,21 @@ def read_lock(path: Path) -> SplitLock:
         raise DatasetError(f"there is no lock file {path.resolve()}: `turnwright data split` writes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(f"{path} is no lock file ({error}): restore it, or split again into a new folder") from error
+
+
+def find_changes(path: Path) -> tuple[Finding, ...]:
+    """Return an error if a file lies beside its lock file and is no longer what was locked."""
+    beside = path.with_name(LOCK_NAME)
+    if not beside.exists():
+        return ()
+    locked = next((split for split in read_lock(beside).splits.values() if split.file == path.name), None)
+    if locked is None or hash_file(path) == locked.hash:
+        return ()
+    return (
+        broken(
+            "lock.changed", str(path), f"is not what {beside.name} locked", "restore it, or split into a new folder"
+        ),
+    )
 
 
 def require_trainable(tasks: Iterable[Task], lock: SplitLock) -> None:

@@ -11,6 +11,7 @@ Broder, On the resemblance and containment of documents (1997); Leskovec et al.,
 import struct
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 
 SHINGLE_WORDS = 3
 BANDS = 16
@@ -19,6 +20,7 @@ _VALUES = struct.Struct(f"<{BANDS}I")
 
 Signature = tuple[int, ...]
 """Least values, ``BAND_ROWS`` runs of ``BANDS``: value ``row * BANDS + band``."""
+_GREATEST: Signature = (2**32 - 1,) * (BANDS * BAND_ROWS)
 
 
 def shingles(words: Sequence[str]) -> frozenset[str]:
@@ -43,7 +45,11 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 def signature(text: frozenset[str]) -> Signature:
     """Return the least values of 112 hashes over a set of shingles, which is not empty."""
-    return tuple(map(min, *rows)) if len(rows := [_hashes(shingle) for shingle in text]) > 1 else rows[0]
+    least, rest = _GREATEST, iter(text)
+    # In batches, so that a prompt of a million words does not hold a hundred million numbers.
+    while batch := list(islice(rest, 64)):
+        least = tuple(map(min, least, *map(_hashes, batch)))
+    return least
 
 
 def estimate(one: Signature, other: Signature) -> float:

@@ -14,11 +14,11 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
 
 from turnwright.core.errors import DatasetError
 from turnwright.datasets.load import scan, usable
+from turnwright.datasets.rows import hash_file
 
 PREFIX = "data:"
 VERSION_DIGITS = 12
@@ -94,7 +94,7 @@ def resolve(reference: str, *, root: Path | None = None) -> Path:
             f"{reference!r} is not in {home}: there is {there}; `turnwright data register {name} PATH` adds one"
         )
     path = home / name / version / entry.file
-    if not path.is_file() or _hash(path) != entry.hash:
+    if not path.is_file() or hash_file(path) != entry.hash:
         raise DatasetError(f"{path} is missing or was changed: remove the folder {path.parent} and register it again")
     return path
 
@@ -125,7 +125,7 @@ def _make(name: str, path: Path, folder: Path) -> Entry:
         rows = len(usable(scan(copied)).tasks)
     except DatasetError as error:
         raise DatasetError(str(error).replace(str(copied), str(path))) from error
-    digest = _hash(copied)
+    digest = hash_file(copied)
     entry = Entry(
         name=name,
         version=digest[:VERSION_DIGITS],
@@ -138,8 +138,3 @@ def _make(name: str, path: Path, folder: Path) -> Entry:
     copied.chmod(0o444)
     (folder / _ENTRY).write_text(json.dumps(asdict(entry), indent=2) + "\n", encoding="utf-8")
     return entry
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

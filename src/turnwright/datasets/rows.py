@@ -7,6 +7,8 @@ begins, so that ``explain`` reads: "tasks.jsonl, line 3 is not JSON: <cure>".
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
 from typing import Any
 
 from turnwright.core.finding import Finding
@@ -44,6 +46,12 @@ def too_large(where: str, cure: str = "keep large material in files and put thei
 def explain(finding: Finding) -> str:
     """Return a finding about a file as one sentence: where, what and the cure."""
     return f"{finding.where} {finding.evidence}: {finding.cure}"
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def quote(value: object) -> str:
