@@ -34,12 +34,11 @@ from turnwright.config import RunConfig
 from turnwright.config.steps import count_steps
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import TrainingError
-from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
-from turnwright.core.outcome import Failed, Truncated
+from turnwright.core.group import Attempt, Group
+from turnwright.core.outcome import Failed
 from turnwright.core.protocols import Sink
 from turnwright.core.seeding import derive_key, generator
 from turnwright.core.task import Task
-from turnwright.core.trajectory import Row
 from turnwright.environments.base import Environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.watch import pass_metrics, score_metrics, with_score
@@ -54,9 +53,9 @@ from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
-from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of
+from turnwright.rollout.metrics import attempt_metrics, group_metrics
 from turnwright.rollout.runner import EpisodeLimits
-from turnwright.rollout.tokens import count_tokens, cut_rows
+from turnwright.rollout.trainable import token_metrics, trainable_groups
 from turnwright.rundir.writer import RunWriter
 
 log = logging.getLogger(__name__)
@@ -153,7 +152,7 @@ class Controller:
         self._require_health(step, attempts)
         self.writer.close_step(step)
         self.writer.status("update", step)
-        trainable, rows = _trainable(groups)
+        trainable, rows = trainable_groups(groups)
         components = self.components
         assert self._runner is not None
         async with self._runner.paused(), components.engine.paused():
@@ -171,7 +170,7 @@ class Controller:
         metrics |= attempt_metrics(attempts, "rollout")
         metrics |= group_metrics(groups, batch_size=self.config.algorithm.global_batch_size)
         metrics |= self._score(attempts)
-        metrics |= _token_metrics(attempts, rows)
+        metrics |= token_metrics(attempts, rows)
         metrics |= {
             "training/global_step": float(step),
             "training/epoch": float((step - 1) // self.steps.per_epoch),
@@ -319,40 +318,3 @@ class Controller:
         self.writer.metrics(step, metrics)
         for sink in self.sinks:
             sink.metrics(step, metrics)
-
-
-def _trainable(groups: Sequence[Group]) -> tuple[list[TrainableGroup], list[Row]]:
-    """Cut the survivors' trajectories into rows."""
-    trainable: list[TrainableGroup] = []
-    every: list[Row] = []
-    for group in groups:
-        attempts: list[TrainableAttempt] = []
-        for attempt in group.survivors:
-            reward = reward_of(attempt)
-            if reward is None:
-                continue
-            rows = cut_rows(attempt.trajectory)
-            every += rows
-            truncated = isinstance(attempt.episode.outcome, Truncated)
-            attempts.append(TrainableAttempt(key=attempt.episode.key, reward=reward, rows=rows, truncated=truncated))
-        trainable.append(TrainableGroup(task_id=group.task.id, attempts=tuple(attempts)))
-    return trainable, every
-
-
-def _token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str, float]:
-    survivors = [attempt.trajectory for attempt in attempts if not isinstance(attempt.episode.outcome, Failed)]
-    counts = count_tokens(survivors, rows)
-    prefill = sum(len(turn.prompt_token_ids) for trajectory in survivors for turn in trajectory.turns[-1:])
-    return {
-        "training/num_datums": float(counts.datums),
-        "training/datums_per_trajectory": counts.datums_per_trajectory,
-        "training/delivered_fraction": counts.delivered_fraction,
-        "training/turns_clean": float(counts.clean),
-        "training/turns_realign": float(counts.realign),
-        "training/turns_fork": float(counts.fork),
-        **{f"training/fork/{cause}": float(count) for cause, count in counts.fork_causes.items()},
-        "rollout/abandoned_tokens": float(counts.abandoned),
-        "cost/sampled_tokens": float(counts.sampled),
-        "cost/prefill_tokens": float(prefill),
-        "cost/trained_tokens": float(counts.trained),
-    }
