@@ -1,6 +1,8 @@
 """Folders and SQLite files: made from the seed, closed under a tool's hands, swept when their process was killed."""
 
+import os
 import random
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -63,6 +65,19 @@ def test_a_folder_goes_when_its_episode_raises_and_may_be_gone_before(temporary:
     assert list(temporary.iterdir()) == []
 
 
+def test_a_folder_that_cannot_be_held_is_not_left_behind(temporary: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"), held_folder():
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_folder_goes_while_a_tool_writes_into_it(temporary: Path) -> None:
     def write() -> None:
         with suppress(OSError):
@@ -78,16 +93,16 @@ def test_a_folder_goes_while_a_tool_writes_into_it(temporary: Path) -> None:
 
 
 def test_state_of_a_folder_is_its_files_by_path() -> None:
-    resource = TemporaryFolder()
-    with resource.opened(TASK, 0) as one, resource.opened(TASK, 0) as other:
-        assert resource.state(one) == {}
+    files = TemporaryFolder()
+    with files.opened(TASK, 0) as one, files.opened(TASK, 0) as other:
+        assert files.state(one) == {}
         for folder in (one, other):
             (folder / "deep").mkdir()
             (folder / "deep" / "file").write_text("same")
-        assert list(resource.state(one)) == ["deep/file"]
-        assert resource.state(one) == resource.state(other)
+        assert list(files.state(one)) == ["deep/file"]
+        assert files.state(one) == files.state(other)
         (other / "deep" / "file").write_text("else")
-        assert hash_state(resource.state(one)) != hash_state(resource.state(other))
+        assert hash_state(files.state(one)) != hash_state(files.state(other))
 
 
 def test_sweeping_takes_the_folders_of_killed_processes_and_nothing_else(temporary: Path) -> None:
@@ -116,12 +131,12 @@ def test_sweeping_takes_the_folders_of_killed_processes_and_nothing_else(tempora
 
 
 def test_a_database_begins_as_its_template_and_stays_its_own() -> None:
-    resource = SqliteFile(SCHEMA + "; INSERT INTO notes (text) VALUES ('first')")
-    with resource.opened(TASK, 0) as one, resource.opened(TASK, 0) as other:
+    notes = SqliteFile(SCHEMA + "; INSERT INTO notes (text) VALUES ('first')")
+    with notes.opened(TASK, 0) as one, notes.opened(TASK, 0) as other:
         assert one.change("UPDATE notes SET text = ?", ["changed"]) == 1
         assert one.rows("SELECT text FROM notes") == [{"text": "changed"}]
         assert other.rows("SELECT text FROM notes") == [{"text": "first"}]
-        assert [hash_state(resource.state(database)) for database in (one, other)].count(
+        assert [hash_state(notes.state(database)) for database in (one, other)].count(
             hash_state({"notes": ({"id": 1, "text": "first", "made": "2024-01-01 00:00:00"},)})
         ) == 1
 
@@ -132,10 +147,10 @@ def test_the_initial_state_follows_from_task_and_seed() -> None:
         database.change("INSERT INTO notes (id, text) VALUES (abs(random()), hex(randomblob(4)))")
 
     def begin(seed: int) -> str:
-        with resource.opened(TASK, seed) as database:
+        with notes.opened(TASK, seed) as database:
             return hash_state(database.state())
 
-    resource = SqliteFile(SCHEMA, fill=fill)
+    notes = SqliteFile(SCHEMA, fill=fill)
     assert begin(1) == begin(1)
     assert begin(1) != begin(2)
 

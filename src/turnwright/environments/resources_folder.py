@@ -53,7 +53,11 @@ def held_folder() -> Iterator[Path]:
     """Make a folder, hold it locked, and remove it with everything in it."""
     # It gets the name a sweep looks for only once it is locked.
     folder = Path(tempfile.mkdtemp(prefix="turnwright-new-"))
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # too many open files: nothing that needs a descriptor would remove it either
+        folder.rmdir()
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         folder = folder.rename(folder.with_name(PREFIX + folder.name[-8:]))
