@@ -75,6 +75,13 @@ def test_a_damaged_entry_is_named(tmp_path: Path, root: Path) -> None:
     (root / "orders" / entry.version / "entry.json").write_text("{}")
     with pytest.raises(DatasetError, match="is no version of registered data"):
         list_entries()
+    assert resolve(register("desk", tmp_path / "tasks.jsonl").reference).is_file()
+
+
+def test_a_file_may_be_called_as_the_register_calls_its_own(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "entry.json").write_text('[{"prompt": "a"}]')
+    entry = register("orders", tmp_path / "entry.json")
+    assert [task.prompt for task in load_tasks(resolve(entry.reference))] == ["a"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path, root: Path) -> None:

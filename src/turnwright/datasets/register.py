@@ -1,7 +1,7 @@
 """The register: files of tasks that never change, each version named by its content.
 
-    <root>/<name>/<version>/<file>        the file, read-only
-    <root>/<name>/<version>/entry.json    what is known about it
+    <root>/<name>/<version>/content/<file>    the file, read-only
+    <root>/<name>/<version>/entry.json        what is known about it
 
 The version is the beginning of the file's SHA-256, so that it is the same on every machine. A version is made in a
 temporary folder and renamed: it is there whole or not at all. Root is TURNWRIGHT_DATA or ~/.turnwright/data.
@@ -24,6 +24,7 @@ PREFIX = "data:"
 VERSION_DIGITS = 12
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ENTRY = "entry.json"
+_CONTENT = "content"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Entry:
     name: str
     version: str
     file: str
-    """Name of the file in the version's folder."""
+    """Name of the file."""
     hash: str
     """SHA-256 of the file."""
     rows: int
@@ -71,7 +72,7 @@ def register(name: str, path: Path, *, root: Path | None = None) -> Entry:
         if not version.exists():
             version.parent.mkdir(exist_ok=True)
             making.chmod(0o755)
-            making.rename(version)
+            _publish(making, version)
         return _read_entry(version)
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -86,16 +87,18 @@ def resolve(reference: str, *, root: Path | None = None) -> Path:
     if not reference.startswith(PREFIX) or not _NAME.fullmatch(name):
         raise DatasetError(f"{reference!r} names no registered data: expected data:NAME@VERSION")
     home = root or default_root()
-    known = [entry for entry in list_entries(root=home) if entry.name == name]
+    known = _entries(home, name)
     entry = next((entry for entry in known if at and entry.version == version), None)
     if entry is None:
         there = ", ".join(entry.reference for entry in known) or "no version of it"
         raise DatasetError(
             f"{reference!r} is not in {home}: there is {there}; `turnwright data register {name} PATH` adds one"
         )
-    path = home / name / version / entry.file
+    path = home / name / version / _CONTENT / entry.file
     if not path.is_file() or hash_file(path) != entry.hash:
-        raise DatasetError(f"{path} is missing or was changed: remove the folder {path.parent} and register it again")
+        raise DatasetError(
+            f"{path} is missing or was changed: remove the folder {path.parents[1]} and register it again"
+        )
     return path
 
 
@@ -106,8 +109,21 @@ def locate(name: str) -> Path:
 
 def list_entries(*, root: Path | None = None) -> tuple[Entry, ...]:
     """Return all versions, by name, oldest first."""
-    found = [_read_entry(path.parent) for path in (root or default_root()).glob(f"*/[!.]*/{_ENTRY}")]
+    return _entries(root or default_root(), "*")
+
+
+def _entries(home: Path, name: str) -> tuple[Entry, ...]:
+    found = [_read_entry(path.parent) for path in home.glob(f"{name}/*/{_ENTRY}")]
     return tuple(sorted(found, key=lambda entry: (entry.name, entry.registered, entry.version)))
+
+
+def _publish(folder: Path, version: Path) -> None:
+    try:
+        folder.rename(version)
+    except OSError:
+        # Another process was first: its version has the same content.
+        if not version.exists():
+            raise
 
 
 def _read_entry(folder: Path) -> Entry:
@@ -119,7 +135,8 @@ def _read_entry(folder: Path) -> Entry:
 
 def _make(name: str, path: Path, folder: Path) -> Entry:
     # The copy is what is checked and hashed: the original may change meanwhile.
-    copied = folder / path.name
+    copied = folder / _CONTENT / path.name
+    copied.parent.mkdir()
     shutil.copyfile(path, copied)
     try:
         rows = len(usable(scan(copied)).tasks)
