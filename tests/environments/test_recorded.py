@@ -173,6 +173,19 @@ def test_call_off_the_schema_is_the_policys_fault(file: Path, arguments: str) ->
     assert ask(opened(Replayed(str(file))), "quote", arguments).outcome.error
 
 
+def test_arguments_nested_too_deep_are_the_policys_fault(tmp_path: Path) -> None:
+    def search(tags: list) -> str:  # type: ignore[type-arg]
+        """Search."""
+        return str(tags)
+
+    path = tmp_path / "r.jsonl"
+    with Recorder(path, Functions(search)):
+        pass
+    answer = ask(opened(Replayed(str(path))), "search", f'{{"tags": {"[" * 700}{"]" * 700}}}')
+    assert answer.outcome.error
+    assert "recursion" in answer.message.content
+
+
 def test_concurrent_episodes_share_recordings(tmp_path: Path) -> None:
     calls = list(_calls(200))
     prototype = Replayed(str(record(tmp_path / "r.jsonl", calls)))

@@ -1,6 +1,7 @@
 """Every spelling of the same arguments has one key, and other arguments have another."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -164,3 +165,12 @@ def test_nearest_key_has_the_smallest_distance(key: str, recorded: list[str]) ->
         assert not recorded
     else:
         assert near.distance == edit_distance(key, near.key) == min(edit_distance(key, other) for other in recorded)
+
+
+def test_search_is_bounded_whatever_a_policy_writes() -> None:
+    recorded = {f'{{"order":{number:06}}}' for number in range(40_000)} | {"x" * 100_000}
+    started = time.process_time()
+    near = nearest_key("y" * 1_000_000, recorded)
+    assert near is not None
+    # Without a bound this takes minutes.
+    assert time.process_time() - started < 10

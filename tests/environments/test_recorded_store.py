@@ -154,6 +154,12 @@ def test_changed_schema_is_named(file: Path) -> None:
         record(file, source=Functions(get_city_today, get_weight))
 
 
+def test_two_tools_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentLoadError, match="'get_city' more than once"):
+        Recorder(tmp_path / "r.jsonl", Functions(get_city, get_city_today))
+    assert not (tmp_path / "r.jsonl").exists()
+
+
 def test_default_of_null_is_a_difference(file: Path) -> None:
     city, weight = LIVE.specs
     rule = {**weight.parameters, "properties": {"order": {"type": "number", "default": None}}}

@@ -90,7 +90,7 @@ class RecordedEnvironment(Environment):
         """
         try:
             key = canonical_arguments(self._recorded.specs[name], arguments)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ToolError(f"arguments are not valid JSON: {error}") from error
         recording = self._recorded.find(name, key)
         if recording is None:

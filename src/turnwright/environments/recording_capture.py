@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from turnwright.core.errors import DatasetError, ToolError
+from turnwright.core.errors import DatasetError, EnvironmentLoadError, ToolError
 from turnwright.core.message import ToolSpec
 from turnwright.environments.recording_keys import can_be_checked, canonical_arguments, completed
 from turnwright.environments.recording_sources import Source
@@ -38,8 +38,14 @@ class Recorder:
     def __init__(self, path: Path, source: Source) -> None:
         """Start a file, or go on with one that was recorded under the same schemas.
 
-        Raises EnvironmentLoadError naming the difference when the source's schemas are others than the header's.
+        Raises EnvironmentLoadError naming the difference when the source's schemas are others than the header's, or
+        a tool that the source has twice.
         """
+        names = [spec.name for spec in source.specs]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise EnvironmentLoadError(
+                f"the source has {min(twice)!r} more than once: give each tool a name of its own"
+            )
         self._source = source
         self._tools = {
             spec.name: Tool(spec=spec, function=source.answer, strict=can_be_checked(spec)) for spec in source.specs

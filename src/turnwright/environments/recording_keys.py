@@ -12,6 +12,9 @@ from turnwright.core.message import ToolSpec
 from turnwright.environments.tools import PYTHON_TYPES
 
 NUMERIC = {"number", "integer"}
+COMPARED_LETTERS = 500
+SEARCHED_LETTERS = 500_000
+"""About a second of search: a missing recording must not hold other episodes up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,35 +50,53 @@ def can_be_checked(spec: ToolSpec) -> bool:
 
 
 def nearest_key(key: str, recorded: Collection[str]) -> Near | None:
-    """Return the recorded key with the smallest edit distance, the first in order among equals; None without any."""
+    """Return the recorded key with the smallest edit distance, the first in order among equals; None without any.
+
+    The work is bounded, whatever a policy writes: keys count by their first ``COMPARED_LETTERS`` letters, and the
+    search ends after ``SEARCHED_LETTERS`` in all, those nearest in length first.
+    """
+    wanted = _Pattern(key[:COMPARED_LETTERS])
     best: Near | None = None
-    for other in sorted(recorded, key=lambda text: (abs(len(text) - len(key)), text)):
-        if best is not None and abs(len(other) - len(key)) >= best.distance:
+    left = SEARCHED_LETTERS
+    for difference, other in sorted((abs(min(len(one), COMPARED_LETTERS) - wanted.length), one) for one in recorded):
+        if best is not None and (difference >= best.distance or left <= 0):
             break
-        distance = edit_distance(key, other)
+        compared = other[:COMPARED_LETTERS]
+        left -= len(compared)
+        distance = wanted.distance(compared)
         if best is None or distance < best.distance:
             best = Near(key=other, distance=distance)
     return best
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Return the Levenshtein distance, one column of its table at a time as bits of an integer (Myers 1999)."""
-    if not one:
-        return len(other)
-    everywhere: dict[str, int] = {}
-    for position, letter in enumerate(one):
-        everywhere[letter] = everywhere.get(letter, 0) | 1 << position
-    column, last = (1 << len(one)) - 1, 1 << (len(one) - 1)
-    # Bits where the column grows and shrinks from one row to the next.
-    grows, shrinks, distance = column, 0, len(one)
-    for letter in other:
-        here = everywhere.get(letter, 0)
-        diagonal = ((((here & grows) + grows) ^ grows) | here | shrinks) & column
-        up, down = shrinks | ~(diagonal | grows) & column, grows & diagonal
-        distance += bool(up & last) - bool(down & last)
-        up, down = (up << 1 | 1) & column, down << 1 & column
-        grows, shrinks = down | ~(diagonal | up) & column, up & diagonal
-    return distance
+    """Return the Levenshtein distance: letters to insert, delete or replace."""
+    return _Pattern(one).distance(other)
+
+
+class _Pattern:
+    """A text whose distance to many others is asked: a column of the table is one integer's bits (Myers 1999)."""
+
+    def __init__(self, text: str) -> None:
+        self.length = len(text)
+        self._places: dict[str, int] = {}
+        for position, letter in enumerate(text):
+            self._places[letter] = self._places.get(letter, 0) | 1 << position
+
+    def distance(self, other: str) -> int:
+        if not self.length:
+            return len(other)
+        column, last = (1 << self.length) - 1, 1 << (self.length - 1)
+        # Bits where the column grows and shrinks from one row to the next.
+        grows, shrinks, distance = column, 0, self.length
+        for letter in other:
+            here = self._places.get(letter, 0)
+            diagonal = ((((here & grows) + grows) ^ grows) | here | shrinks) & column
+            up, down = shrinks | ~(diagonal | grows) & column, grows & diagonal
+            distance += bool(up & last) - bool(down & last)
+            up, down = (up << 1 | 1) & column, down << 1 & column
+            grows, shrinks = down | ~(diagonal | up) & column, up & diagonal
+        return distance
 
 
 def _canonical(value: Any, schema: Mapping[str, Any]) -> Any:
