@@ -15,6 +15,7 @@ EXTRAS = {
     "train": ("torch", "transformers", "safetensors", "numpy", "polars", "matplotlib", "jinja2"),
     "mlflow": ("mlflow",),
     "aws": ("botocore",),
+    "mcp": ("mcp",),
 }
 MIN_FREE_DISK = 2_000_000_000
 MLFLOW_PORT = 5000
