@@ -3,6 +3,7 @@
 #   make demo     the whole story on two cores: baseline, training, held-out proof, report
 #   make test     fast tests, then the slow ones (real processes, real training)
 #   make test-clients   real clients of other people, in an environment of their own, against the gateway
+#   make test-services  real PostgreSQL, started by the tests
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
 #   make docs     rebuild the generated pages of docs/
@@ -20,7 +21,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-clients check bench docs policy
+.PHONY: help install demo test test-clients test-services check bench docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -39,7 +40,7 @@ demo: install
 
 # One thread per process in the fast part: its processes share the cores.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not clients" -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not clients and not services" -n auto
 	$(BIN)/python -m pytest -m slow
 
 # The lock names everything, so nothing is resolved and nothing else comes in.
@@ -51,6 +52,9 @@ $(CLIENTS_STAMP): tests/clients/requirements.txt
 
 test-clients: install $(CLIENTS_STAMP)
 	OMP_NUM_THREADS=1 TURNWRIGHT_CLIENTS_PYTHON=$(CLIENTS) $(BIN)/python -m pytest -m clients -rs tests/clients
+
+test-services: install
+	$(BIN)/python -m pytest -m services -rs tests/services
 
 check: install
 	$(BIN)/ruff check .

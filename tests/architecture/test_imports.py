@@ -92,7 +92,7 @@ def test_every_library_that_is_imported_is_declared_and_none_besides() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     base = {distribution(line) for line in project["dependencies"]}
-    declared = base | {distribution(line) for extra in ("train", "mlflow", "aws") for line in extras[extra]}
+    declared = base | {distribution(line) for extra in ("train", "mlflow", "aws", "postgres") for line in extras[extra]}
     ours = [path for path in PACKAGE.rglob("*.py") if path.parent != ADAPTERS]
     imported = {name for path in ours for name in third_party(ast.walk(parse(path)))}
     assert imported - declared == set()

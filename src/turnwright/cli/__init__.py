@@ -8,7 +8,21 @@ from collections.abc import Sequence
 
 import typer
 
-from turnwright.cli import baseline, check, compare, data, doctor, gateway, play, probe, report, runs, serve, train, warmstart
+from turnwright.cli import (
+    baseline,
+    check,
+    compare,
+    data,
+    doctor,
+    gateway,
+    play,
+    probe,
+    report,
+    runs,
+    serve,
+    train,
+    warmstart,
+)
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,

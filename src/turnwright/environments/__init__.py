@@ -13,14 +13,24 @@ from turnwright.environments.base import (
     read_reward,
 )
 from turnwright.environments.load import load_environment
+from turnwright.environments.recorded import RecordedEnvironment
+from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.resources_postgres import PostgresSchema
+from turnwright.environments.resources_sqlite import SqliteFile
 from turnwright.environments.scripts import Script, call, say
+from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.environments.tools import tool
 
 __all__ = [
     "Done",
     "Environment",
     "Grade",
+    "PostgresSchema",
+    "RecordedEnvironment",
     "Script",
+    "SqliteFile",
+    "StatefulEnvironment",
+    "TemporaryFolder",
     "ToolAnswer",
     "ToolCrash",
     "TurnRewards",
