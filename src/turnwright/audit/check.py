@@ -1,6 +1,7 @@
 """Check an environment without a model: does it replay, can it be solved, and only by solving it?
 
 load twice -> tasks of every split -> solutions -> the same actions again, alone and side by side
+                                                -> what prompts show of the ground truth
                                    -> idle answers -> floors
 """
 
@@ -9,6 +10,7 @@ from typing import Any
 
 from turnwright.audit.floors import check_floors
 from turnwright.audit.judge import EpisodeScorer, Judge
+from turnwright.audit.prompt_leaks import check_prompt_leaks
 from turnwright.audit.replay import check_isolation, check_replay
 from turnwright.audit.report import CheckReport
 from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
@@ -49,7 +51,7 @@ async def check(
     available = [task for tasks in splits.values() for task in tasks]
     tasks = sorted(available, key=lambda task: derive_key(seed, task.split, task.id))[:num_tasks]
     solutions = await play_solutions(prototype, tasks, seed=seed)
-    proposed = propose_turns(solutions, judge)
+    oracle, proposed = count_solved(solutions, judge), propose_turns(solutions, judge)
     floors, floor_findings = await check_floors(prototype, tasks, judge, seed=seed)
     replayed = solutions.episodes[:REPLAYED_TASKS]
     # An environment may know of defects in its own data, as SOP-Bench folders do.
@@ -62,12 +64,13 @@ async def check(
         *await check_replay(prototype, fresh, replayed, seed=seed),
         *await check_isolation(prototype, replayed, seed=seed),
         *floor_findings,
+        *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
     )
     return CheckReport(
         environment=environment,
         passed=not any(finding.severity == "error" for finding in findings),
         findings=findings,
-        oracle=count_solved(solutions, judge),
+        oracle=oracle,
         floors=floors,
         proposed=proposed,
     )

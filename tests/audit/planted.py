@@ -1,0 +1,168 @@
+"""Small environments with one realistic defect each, as bodies of a subclass of a sound claims desk."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from turnwright.audit.check import check
+from turnwright.audit.report import CheckReport
+
+CLAIMS = '''
+import base64, hashlib, json, os, random, secrets, socket, tempfile, threading, time, uuid
+from datetime import date, datetime
+from pathlib import Path
+from random import Random
+from turnwright.core.errors import ToolError
+from turnwright.core.message import ToolSpec
+from turnwright.core.task import Task
+from turnwright.environments import Environment, call, say, tool
+from turnwright.environments.tools import Tool
+
+SIZES = {"train": 24, "validation": 12, "test": 12}
+
+def decide(amount, limit, lapsed):
+    return "refuse" if lapsed else "pay" if amount <= limit else "review"
+
+class Claims(Environment):
+    """Decide a claim: read it, read its policy, apply the rule."""
+
+    instructions = (
+        "Read the claim with get_claim, then its policy with get_policy.\\n"
+        "Refuse when the policy is lapsed, pay up to its limit, otherwise review.\\n"
+        "Answer <final_output>{...}</final_output> with the key decision."
+    )
+    typical_turns = 3
+
+    def tasks(self, split):
+        return [self.task_of(split, index) for index in range(SIZES[split])]
+
+    def task_of(self, split, index):
+        draw = Random(f"{split}-{index}")
+        claim, policy = f"C{draw.randrange(1000, 10000)}", f"P{draw.randrange(1000, 10000)}"
+        amount, limit, lapsed = draw.randrange(50, 500), draw.randrange(100, 600), draw.random() < 0.3
+        gold = {"decision": decide(amount, limit, lapsed)}
+        region = draw.choice(("north", "south", "east"))
+        data = {"claim": claim, "policy": policy, "amount": amount, "limit": limit, "lapsed": lapsed, "gold": gold}
+        prompt = f"claim: {claim}\\nregion: {region}" + self.more_prompt(gold["decision"], draw)
+        return Task(id=f"{split}-{index}", prompt=prompt, data=data, split=split, cluster=f"{split}-{index}")
+
+    def more_prompt(self, decision, draw):
+        return ""
+
+    def find(self, name, value):
+        if self.task.data[name] != value:
+            raise ToolError(f"no {name} {value}")
+        return self.task.data
+
+    @tool
+    def get_claim(self, claim: str) -> dict:
+        """Return policy and amount of a claim."""
+        data = self.find("claim", claim)
+        return {"policy": data["policy"], "amount": data["amount"]}
+
+    @tool
+    def get_policy(self, policy: str) -> dict:
+        """Return the limit of a policy and whether it is lapsed."""
+        data = self.find("policy", policy)
+        return {"limit": data["limit"], "lapsed": data["lapsed"]}
+
+    def reward(self, episode):
+        return float(episode.answer == self.answer(episode.task.data["gold"]["decision"]))
+
+    def answer(self, decision):
+        return "<final_output>" + json.dumps({"decision": decision}) + "</final_output>"
+
+    def oracle(self, task):
+        (claim,) = yield call("get_claim", claim=task.data["claim"])
+        claim = json.loads(claim.content)
+        (policy,) = yield call("get_policy", policy=claim["policy"])
+        policy = json.loads(policy.content)
+        yield say(self.answer(decide(claim["amount"], policy["limit"], policy["lapsed"])))
+'''
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planted:
+    """One defect."""
+
+    name: str
+    code: str
+    """The finding that must be there."""
+    where: str
+    """What the finding must name: part of its ``where``."""
+    body: str
+    """Body of the subclass."""
+
+
+def audit_claims(folder: Path, body: str, *, num_tasks: int = 48) -> CheckReport:
+    """Check a subclass of the claims desk."""
+    path = folder / "claims.py"
+    lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
+    path.write_text(f"{CLAIMS}\n\nclass Tested(Claims):\n{lines}\n")
+    return asyncio.run(check(f"{path}:Tested", num_tasks=num_tasks))
+
+
+def found(report: CheckReport, planted: Planted) -> bool:
+    """Return whether the report has the defect's code at the place of the defect."""
+    return any(f.code == planted.code and planted.where in f.where for f in report.findings)
+
+
+def names(planted: Sequence[Planted]) -> list[str]:
+    """Return the names, as test ids."""
+    return [one.name for one in planted]
+
+
+def prompt_leak(name: str, code: str, where: str, expression: str) -> Planted:
+    """Return a desk whose prompt ends in ``expression``, of ``decision`` and ``draw``."""
+    return Planted(
+        name=name, code=code, where=where, body=f"def more_prompt(self, decision, draw):\n    return {expression}"
+    )
+
+
+PROMPT_LEAKS = (
+    prompt_leak("label among the inputs", "leak.answer", "'decision'", r"f'\ndecision: {decision}'"),
+    prompt_leak(
+        "label in a note", "leak.answer", "'note'", r"f'\nnote: adjuster {draw.randrange(99)} suggested {decision}.'"
+    ),
+    prompt_leak(
+        "label in base64",
+        "leak.proxy",
+        "'reference'",
+        r"'\nreference: ' + base64.b64encode(decision.encode()).decode()",
+    ),
+    prompt_leak("label reversed", "leak.proxy", "'tag'", r"f'\ntag: {decision[::-1].upper()}'"),
+    prompt_leak(
+        "hash of the label",
+        "leak.proxy",
+        "'trace'",
+        r"'\ntrace: ' + hashlib.sha256(decision.encode()).hexdigest()[:12]",
+    ),
+    prompt_leak(
+        "risk score that follows from the label",
+        "leak.proxy",
+        "'risk'",
+        r"""'\nrisk: ' + {'pay': 'low', 'review': 'medium', 'refuse': 'high'}[decision]""",
+    ),
+    prompt_leak(
+        "queue chosen by the label, with a little noise",
+        "leak.proxy",
+        "'queue'",
+        r"""'\nqueue: ' + str(7 if draw.random() < 0.02 else ord(decision[2]))""",
+    ),
+)
+
+CLEAN = {
+    "claims desk": "pass",
+    "field that correlates": (
+        "def more_prompt(self, decision, draw):\n"
+        "    return '\\nchannel: ' + ('web' if decision == 'pay' or draw.random() < 0.5 else 'phone')"
+    ),
+    "labels listed in the prompt": (
+        "def more_prompt(self, decision, draw):\n    return '\\nDecide one of: pay, review, refuse'"
+    ),
+    "customer's wish": (
+        "def more_prompt(self, decision, draw):\n"
+        "    return '\\nwish: please ' + draw.choice(('pay', 'review', 'refuse')) + ' soon'"
+    ),
+}

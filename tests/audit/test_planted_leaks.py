@@ -1,0 +1,52 @@
+"""The audit against planted leaks, and what its predictors and codings say by hand."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from audit.planted import CLEAN, PROMPT_LEAKS, Planted, audit_claims, found, names
+from turnwright.audit.codings import coding_of
+from turnwright.audit.prompt_leaks import predicted_share
+from turnwright.launch.check import check_environment
+
+
+@pytest.mark.parametrize("planted", PROMPT_LEAKS, ids=names(PROMPT_LEAKS))
+def test_leak_in_the_prompt_is_found(planted: Planted, tmp_path: Path) -> None:
+    report = audit_claims(tmp_path, planted.body)
+    assert found(report, planted), report.findings
+    assert not report.passed
+
+
+@pytest.mark.parametrize("name", CLEAN)
+def test_clean_environment_raises_no_alarm(name: str, tmp_path: Path) -> None:
+    assert audit_claims(tmp_path, CLEAN[name]).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("shown", "coding"),
+    [
+        ("Denied ", "a copy"),
+        ("deni", ""),
+        ("DEINED", "reversed"),
+        ("ZGVuaWVk", "base64"),
+        ("64656e696564", "hexadecimal"),
+        ("qravrq", "rot13"),
+        ("", ""),
+    ],
+)
+def test_codings(shown: str, coding: str) -> None:
+    assert coding_of(shown, "denied") == coding
+
+
+def test_value_predicts_by_the_other_tasks_only() -> None:
+    assert predicted_share(["a", "a", "b", "b"], ["x", "x", "y", "y"]) == 1.0
+    assert predicted_share(["a", "b", "c", "d"], ["x", "x", "y", "y"]) == 0.0
+    # Of three "a", the two "x" predict each other; the "y" is outvoted.
+    assert predicted_share(["a", "a", "a"], ["x", "x", "y"]) == pytest.approx(2 / 3)
+
+
+@pytest.mark.skipif("SOP_BENCH_DIR" not in os.environ, reason="needs SOP_BENCH_DIR")
+def test_proxy_label_of_a_public_domain_is_found() -> None:
+    report = check_environment(f"sop:{os.environ['SOP_BENCH_DIR']}/traffic_spoofing_detection")
+    assert [f.where for f in report.findings if f.code == "leak.proxy"] == ["prompt field 'risk_level'"]
