@@ -152,6 +152,132 @@ PROMPT_LEAKS = (
     ),
 )
 
+TOOL_DEFECTS = (
+    Planted(
+        name="tool renamed, instructions not",
+        code="tool.unknown_name",
+        where="instructions, line 1",
+        body=("instructions = Claims.instructions.replace('get_claim', 'fetch_claim')"),
+    ),
+    Planted(
+        name="solution calls a tool that is gone",
+        code="tool.unknown_name",
+        where="'check_fraud'",
+        body=(
+            "def oracle(self, task):\n"
+            "    yield call('check_fraud', claim=task.data['claim'])\n"
+            "    yield from super().oracle(task)"
+        ),
+    ),
+    Planted(
+        name="number asked for where ids are text",
+        code="tool.schema",
+        where="'get_claim'",
+        body='@tool\ndef get_claim(self, claim: int) -> dict:\n    """Return a claim."""\n    return {}',
+    ),
+    Planted(
+        name="required argument that is not described at all",
+        code="tool.schema",
+        where="'get_claim'",
+        body=(
+            "def tools(self):\n"
+            "    schema = {'type': 'object', 'properties': {}, 'required': ['claim']}\n"
+            "    spec = ToolSpec(name='get_claim', description='Return a claim.', parameters=schema)\n"
+            "    mine = Tool(spec=spec, function=lambda self, claim: Claims.get_claim(self, claim), strict=False)\n"
+            "    return {**super().tools(), 'get_claim': mine}"
+        ),
+    ),
+    Planted(
+        name="argument that nothing speaks of",
+        code="tool.schema",
+        where="'get_claim'",
+        body=(
+            '@tool\ndef get_claim(self, x1: str) -> dict:\n    """Return a claim."""\n'
+            "    return Claims.get_claim(self, x1)\n"
+            "def oracle(self, task):\n"
+            "    script = super().oracle(task)\n"
+            "    next(script)\n"
+            "    followed = yield call('get_claim', x1=task.data['claim'])\n"
+            "    followed = yield script.send(followed)\n"
+            "    yield script.send(followed)"
+        ),
+    ),
+    Planted(
+        name="optional argument that the tool cannot do without",
+        code="tool.schema",
+        where="'get_policy'",
+        body=(
+            "@tool\ndef get_policy(self, policy: str, year: str | None = None) -> dict:\n"
+            '    """Return the limit of a policy in a year."""\n'
+            "    return {**Claims.get_policy(self, policy), 'year': year.strip()}\n"
+            "def oracle(self, task):\n"
+            "    (claim,) = yield call('get_claim', claim=task.data['claim'])\n"
+            "    yield call('get_policy', policy=task.data['policy'], year='2024')\n"
+            "    yield say(self.answer(task.data['gold']['decision']))"
+        ),
+    ),
+    Planted(
+        name="tool without description",
+        code="tool.schema",
+        where="'ping'",
+        body="@tool\ndef ping(self) -> str:\n    return 'pong'",
+    ),
+    Planted(
+        name="stub that answers null",
+        code="tool.constant",
+        where="'get_history'",
+        body=(
+            '@tool\ndef get_history(self, claim: str) -> dict | None:\n    """Return earlier claims."""\n'
+            "    return None\n"
+            "def oracle(self, task):\n"
+            "    yield call('get_history', claim=task.data['claim'])\n"
+            "    yield from super().oracle(task)"
+        ),
+    ),
+    Planted(
+        name="service that always reports success and does nothing",
+        code="tool.constant",
+        where="'file_report'",
+        body=(
+            '@tool\ndef file_report(self, claim: str) -> dict:\n    """File a report on a claim."""\n'
+            "    return {'status': 'SUCCESS'}\n"
+            "def oracle(self, task):\n"
+            "    yield call('file_report', claim=task.data['claim'])\n"
+            "    yield from super().oracle(task)"
+        ),
+    ),
+    Planted(
+        name="tool that always refuses",
+        code="tool.constant",
+        where="'get_photos'",
+        body=(
+            '@tool\ndef get_photos(self, claim: str) -> dict:\n    """Return photos of a claim."""\n'
+            "    raise ToolError('not connected')\n"
+            "def oracle(self, task):\n"
+            "    yield call('get_photos', claim=task.data['claim'])\n"
+            "    yield from super().oracle(task)"
+        ),
+    ),
+    Planted(
+        name="amount with noise of its own",
+        code="tool.random",
+        where="'get_claim'",
+        body=(
+            '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+            "    return {**Claims.get_claim(self, claim), 'score': random.random()}"
+        ),
+    ),
+    Planted(
+        name="session id that is drawn anew",
+        code="tool.random",
+        where="'get_policy'",
+        body=(
+            '@tool\ndef get_policy(self, policy: str) -> dict:\n    """Return the limit of a policy."""\n'
+            "    return {**Claims.get_policy(self, policy), 'session': str(uuid.uuid4())}"
+        ),
+    ),
+)
+
 CLEAN = {
     "claims desk": "pass",
     "field that correlates": (
@@ -160,6 +286,29 @@ CLEAN = {
     ),
     "labels listed in the prompt": (
         "def more_prompt(self, decision, draw):\n    return '\\nDecide one of: pay, review, refuse'"
+    ),
+    "tool that acts and says no more than done": (
+        "def open(self, task, seed):\n    super().open(task, seed)\n    self.closed = False\n"
+        '@tool\ndef close_claim(self, claim: str) -> str:\n    """Close a claim."""\n'
+        "    self.find('claim', claim)\n    self.closed = True\n    return 'done'\n"
+        "def reward(self, episode):\n    return super().reward(episode) * self.closed\n"
+        "def oracle(self, task):\n    yield call('close_claim', claim=task.data['claim'])\n"
+        "    yield from super().oracle(task)"
+    ),
+    "noise from the seed": (
+        '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+        "    return {**Claims.get_claim(self, claim), 'score': Random(self.seed).random()}"
+    ),
+    "optional argument that is optional": (
+        "@tool\ndef get_policy(self, policy: str, year: str = '2024') -> dict:\n"
+        '    """Return the limit of a policy in a year."""\n    return Claims.get_policy(self, policy)\n'
+        "def oracle(self, task):\n    yield call('get_claim', claim=task.data['claim'])\n"
+        "    yield call('get_policy', policy=task.data['policy'], year='2023')\n"
+        "    yield say(self.answer(task.data['gold']['decision']))"
+    ),
+    "procedure text from a tool without arguments": (
+        '@tool\ndef get_rules(self) -> str:\n    """Return the rules."""\n    return \'Refuse what is lapsed.\'\n'
+        "def oracle(self, task):\n    yield call('get_rules')\n    yield from super().oracle(task)"
     ),
     "customer's wish": (
         "def more_prompt(self, decision, draw):\n"

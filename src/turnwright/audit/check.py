@@ -1,7 +1,7 @@
 """Check an environment without a model: does it replay, can it be solved, and only by solving it?
 
 load twice -> tasks of every split -> solutions -> the same actions again, alone and side by side
-                                                -> what prompts show of the ground truth
+                                                -> what prompts show of the ground truth, what tools answer
                                    -> idle answers -> floors
 """
 
@@ -15,6 +15,8 @@ from turnwright.audit.replay import check_isolation, check_replay
 from turnwright.audit.report import CheckReport
 from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
+from turnwright.audit.tool_answers import check_constant, check_random
+from turnwright.audit.tool_schemas import check_names, check_schemas
 from turnwright.core.finding import Finding
 from turnwright.core.seeding import derive_key
 from turnwright.environments.load import load_environment
@@ -56,15 +58,22 @@ async def check(
     replayed = solutions.episodes[:REPLAYED_TASKS]
     # An environment may know of defects in its own data, as SOP-Bench folders do.
     known: tuple[Finding, ...] = getattr(prototype, "findings", ())
+    # Stating the ground truth makes calls with arguments that mean nothing: they say nothing about the tools.
+    played = replayed if solutions.kind == "rules" else ()
+    another = load_environment(environment, options)
     findings = (
         *known,
         *check_splits(splits, read_splits(fresh)),
         *check_solutions(solutions, judge),
         *check_turns(prototype, solutions, judge, proposed),
+        *await check_random(fresh, another, played, seed=seed),
         *await check_replay(prototype, fresh, replayed, seed=seed),
         *await check_isolation(prototype, replayed, seed=seed),
         *floor_findings,
         *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
+        *check_names(prototype, played),
+        *await check_schemas(prototype, played, seed=seed),
+        *await check_constant(prototype, played, seed=seed),
     )
     return CheckReport(
         environment=environment,

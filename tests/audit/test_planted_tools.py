@@ -1,0 +1,13 @@
+"""The audit against tools that are described wrongly, answer always the same or something else each time."""
+
+from pathlib import Path
+
+import pytest
+
+from audit.planted import TOOL_DEFECTS, Planted, audit_claims, found, names
+
+
+@pytest.mark.parametrize("planted", TOOL_DEFECTS, ids=names(TOOL_DEFECTS))
+def test_defect_of_a_tool_is_found(planted: Planted, tmp_path: Path) -> None:
+    report = audit_claims(tmp_path, planted.body, num_tasks=16)
+    assert found(report, planted), report.findings
