@@ -321,7 +321,7 @@ def block(fields: Mapping[str, Any]) -> str:
 @pytest.mark.parametrize("name", CASES)
 def test_rules_decide_as_worked_out_by_hand(name: str) -> None:
     changes, expected = CASES[name]
-    assert asdict(decide(ORDER, world_with(changes))) == asdict(RELEASED) | expected
+    assert asdict(decide(ORDER, world_with(changes))) == {**asdict(RELEASED), **expected}
 
 
 def test_the_procedure_is_full_size_and_states_what_the_rules_apply() -> None:
@@ -441,6 +441,7 @@ def test_the_reward_is_dense_and_never_above_the_strict_scorer() -> None:
         block({}): 0.0,
         block(gold) * 2: -0.1,
         f"<think>{block(gold)}</think>": -0.1,
+        f"<reasoning>{block(gold)}</reasoning>": -0.1,
         block(gold).replace("final_output", "final_response"): -0.1,
         json.dumps(gold): -0.1,
         "<final_output>[1]</final_output>": -0.1,
@@ -448,6 +449,16 @@ def test_the_reward_is_dense_and_never_above_the_strict_scorer() -> None:
     for text, reward in expected.items():
         assert rewarded(task, text) == pytest.approx(reward), text
         assert (reward == 1.0) == scorer.score(said(task, text)).success
+
+
+def test_an_answer_beside_a_tool_call_is_none() -> None:
+    task = ALL[0]
+    answered = say(block(task.data["gold"]))
+    calling = replace(answered, tool_calls=(ToolCall(id="c", name="get_stock", arguments="{}"),))
+    episode = replace(said(task, ""), turns=(Turn(reply=calling),))
+    assert HANGAR.reward(episode)["total"] == pytest.approx(-0.1)
+    assert HANGAR.reward(replace(episode, turns=()))["emitted"] == 0.0
+    assert HANGAR.reward(replace(episode, turns=(Turn(reply=calling), Turn(reply=answered))))["total"] == 1.0
 
 
 def test_tools_know_the_records_of_the_world_and_say_what_they_do_not_know() -> None:

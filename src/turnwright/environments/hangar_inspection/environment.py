@@ -1,6 +1,7 @@
 """HangarInspection: seven tools over a generated world, a dense reward by field, an oracle and a hurried inspector."""
 
 import json
+import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -43,6 +44,7 @@ from turnwright.environments.sop import FORMAT_COEFFICIENT, read_answer
 from turnwright.environments.tools import tool
 
 PAGE_SIZE = 3
+REASONING_END = re.compile(r"</(?:think|thinking|reasoning)>")
 BUSY_MESSAGE = "busy, call again"
 
 Record = TypeVar("Record")
@@ -168,9 +170,11 @@ class HangarInspection(Environment):
     def reward(self, episode: Episode) -> dict[str, float]:
         """Return the share of right fields, less 0.1 when the last reply holds no readable answer block.
 
-        A block inside the reply's reasoning is not an answer, and a field that nobody asked for counts as a wrong one.
+        A block inside the reply's reasoning or beside a tool call is not an answer, and a field that nobody asked for
+        counts as a wrong one.
         """
-        given = read_answer(episode.answer.rpartition("</think>")[2])
+        unfinished = not episode.turns or episode.turns[-1].reply.tool_calls
+        given = None if unfinished else read_answer(REASONING_END.split(episode.answer)[-1])
         gold: Mapping[str, object] = episode.task.data["gold"]
         answer = given or {}
         right = sum(name in answer and _equal(answer[name], value) for name, value in gold.items())
