@@ -19,6 +19,7 @@ from turnwright.core.task import Task
 from turnwright.environments import Environment, call, say, tool
 from turnwright.environments.tools import Tool
 
+keep = []
 SIZES = {"train": 24, "validation": 12, "test": 12}
 
 def decide(amount, limit, lapsed):
@@ -278,6 +279,70 @@ TOOL_DEFECTS = (
     ),
 )
 
+
+def reaching_out(name: str, code: str, *lines: str) -> Planted:
+    """Return a desk whose get_claim has these lines first."""
+    body = '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+    body += "".join(f"    {line}\n" for line in lines) + "    return Claims.get_claim(self, claim)"
+    number = CLAIMS.count("\n") + 7
+    return Planted(name=name, code=code, where=f"claims.py:{number}", body=body)
+
+
+HERMETIC_DEFECTS = (
+    reaching_out("time of the request", "hermetic.clock", "self.asked = time.time()"),
+    reaching_out("clock under a name of its own", "hermetic.clock", "self.asked = datetime.now()"),
+    reaching_out("today's date", "hermetic.clock", "self.day = date.today().isoformat()"),
+    reaching_out("global generator", "hermetic.random", "self.jitter = random.choice([1, 2, 3])"),
+    reaching_out("generator without a seed", "hermetic.random", "self.jitter = Random().random()"),
+    reaching_out("random id", "hermetic.random", "self.request = str(uuid.uuid4())"),
+    reaching_out("token", "hermetic.random", "self.token = secrets.token_hex(4)"),
+    reaching_out("bytes of the system", "hermetic.random", "self.salt = os.urandom(4)"),
+    reaching_out(
+        "service on the network",
+        "hermetic.network",
+        "with socket.socket() as wire: wire.connect_ex(('127.0.0.1', 9))",
+    ),
+    reaching_out(
+        "service asked through a thread",
+        "hermetic.network",
+        "w = threading.Thread(target=lambda: socket.getaddrinfo('127.0.0.1', 9)); w.start(); w.join()",
+    ),
+)
+
+
+def leaving(name: str, where: str, *lines: str) -> Planted:
+    """Return a desk whose open ends in these lines, and whose close does nothing about them."""
+    body = "def open(self, task, seed):\n    super().open(task, seed)\n" + "".join(f"    {line}\n" for line in lines)
+    return Planted(name=name, code="isolation.leftover", where=where, body=body)
+
+
+LEFTOVERS = (
+    leaving("report in the working folder", "report.txt", "Path('report.txt').write_text(task.id)"),
+    leaving("folder per episode that stays", "file ", "self.folder = tempfile.mkdtemp()"),
+    leaving(
+        "database file per episode",
+        "claims.db",
+        "import sqlite3",
+        "db = sqlite3.connect(tempfile.gettempdir() + '/claims.db')",
+        "db.execute('CREATE TABLE IF NOT EXISTS t (x)')",
+        "db.close()",
+    ),
+    leaving(
+        "thread that waits for ever",
+        "thread waiter",
+        "self.stop = threading.Event()",
+        "threading.Thread(target=self.stop.wait, args=(2,), daemon=True, name='waiter').start()",
+    ),
+    leaving(
+        "process that is not waited for",
+        "process ",
+        "import subprocess",
+        "keep.append(subprocess.Popen(['sleep', '1'], start_new_session=True))",
+    ),
+    leaving("descriptor that is not closed", "descriptor ", "self.fd = os.open('/dev/null', os.O_RDONLY)"),
+    leaving("environment variable", "CLAIMS_TASK", "os.environ['CLAIMS_TASK'] = task.id + str(seed) + str(id(self))"),
+)
+
 CLEAN = {
     "claims desk": "pass",
     "field that correlates": (
@@ -305,6 +370,30 @@ CLEAN = {
         "def oracle(self, task):\n    yield call('get_claim', claim=task.data['claim'])\n"
         "    yield call('get_policy', policy=task.data['policy'], year='2023')\n"
         "    yield say(self.answer(task.data['gold']['decision']))"
+    ),
+    "duration of a step, temporary file, sockets within the machine": (
+        '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+        "    started = time.monotonic()\n    with tempfile.TemporaryFile() as file:\n        file.write(b'x')\n"
+        "    one, other = socket.socketpair()\n    one.close()\n    other.close()\n"
+        "    self.took = time.perf_counter() - started\n    return Claims.get_claim(self, claim)"
+    ),
+    "date from the task": (
+        '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+        "    return {**Claims.get_claim(self, claim), 'day': datetime.fromtimestamp(self.seed % 10**9).isoformat()}"
+    ),
+    "everything let go of": (
+        "def open(self, task, seed):\n    super().open(task, seed)\n"
+        "    self.folder = tempfile.TemporaryDirectory()\n"
+        "    (Path(self.folder.name) / 'claim.txt').write_text(task.id)\n"
+        "    self.end = threading.Event()\n"
+        "    self.thread = threading.Thread(target=self.end.wait)\n    self.thread.start()\n"
+        "def close(self):\n    self.end.set()\n    self.thread.join()\n    self.folder.cleanup()"
+    ),
+    "log that the prototype holds open, cache that fills once": (
+        "def __init__(self):\n    self.log = open(os.devnull, 'w')\n    self.cache = {}\n"
+        "def open(self, task, seed):\n    super().open(task, seed)\n"
+        "    self.cache.setdefault(task.id, task.prompt)\n    print(task.id, file=self.log)\n"
+        "def __del__(self):\n    self.log.close() if vars(self).get('log') and not hasattr(self, 'task') else None"
     ),
     "procedure text from a tool without arguments": (
         '@tool\ndef get_rules(self) -> str:\n    """Return the rules."""\n    return \'Refuse what is lapsed.\'\n'

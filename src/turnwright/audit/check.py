@@ -1,7 +1,8 @@
 """Check an environment without a model: does it replay, can it be solved, and only by solving it?
 
 load twice -> tasks of every split -> solutions -> the same actions again, alone and side by side
-                                                -> what prompts show of the ground truth, what tools answer
+                                                -> what prompts show of the ground truth, what tools answer,
+                                                   what is left behind
                                    -> idle answers -> floors
 """
 
@@ -9,7 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnwright.audit.floors import check_floors
+from turnwright.audit.hermetic import check_hermetic
 from turnwright.audit.judge import EpisodeScorer, Judge
+from turnwright.audit.leftovers import check_leftovers
 from turnwright.audit.prompt_leaks import check_prompt_leaks
 from turnwright.audit.replay import check_isolation, check_replay
 from turnwright.audit.report import CheckReport
@@ -68,7 +71,9 @@ async def check(
         *check_turns(prototype, solutions, judge, proposed),
         *await check_random(fresh, another, played, seed=seed),
         *await check_replay(prototype, fresh, replayed, seed=seed),
+        *await check_hermetic(prototype, replayed, seed=seed),
         *await check_isolation(prototype, replayed, seed=seed),
+        *await check_leftovers(prototype, replayed, seed=seed),
         *floor_findings,
         *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
         *check_names(prototype, played),
