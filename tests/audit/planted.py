@@ -343,6 +343,52 @@ LEFTOVERS = (
     leaving("environment variable", "CLAIMS_TASK", "os.environ['CLAIMS_TASK'] = task.id + str(seed) + str(id(self))"),
 )
 
+TOOL_LEAKS = (
+    Planted(
+        name="record that carries its own label",
+        code="leak.tool",
+        where="'get_claim'",
+        body=(
+            '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n'
+            "    return {**Claims.get_claim(self, claim), 'outcome': self.task.data['gold']['decision']}"
+        ),
+    ),
+    Planted(
+        name="tool nobody needs that knows the label in capitals",
+        code="leak.tool",
+        where="'get_history'",
+        body=(
+            '@tool\ndef get_history(self, claim: str) -> str:\n    """Return what became of a claim."""\n'
+            "    self.find('claim', claim)\n    return self.task.data['gold']['decision'].upper()"
+        ),
+    ),
+    Planted(
+        name="tool that verifies what the agent should find out",
+        code="leak.tool",
+        where="'open_case'",
+        body=(
+            "@tool\ndef open_case(self, claim: str, is_lapsed: bool) -> str:\n"
+            '    """Open a case for a claim whose policy is lapsed or not."""\n'
+            "    if is_lapsed != self.find('claim', claim)['lapsed']:\n        raise ToolError('not so')\n"
+            "    return 'case ' + claim\n"
+            "def oracle(self, task):\n    script = super().oracle(task)\n"
+            "    followed = yield next(script)\n    followed = yield script.send(followed)\n"
+            "    yield call('open_case', claim=task.data['claim'], is_lapsed=task.data['lapsed'])\n"
+            "    yield script.send(followed)"
+        ),
+    ),
+)
+
+SLOW = Planted(
+    name="tool that sleeps",
+    code="cost.slow",
+    where="'get_policy'",
+    body=(
+        '@tool\ndef get_policy(self, policy: str) -> dict:\n    """Return the limit of a policy."""\n'
+        "    time.sleep(0.3)\n    return Claims.get_policy(self, policy)"
+    ),
+)
+
 CLEAN = {
     "claims desk": "pass",
     "field that correlates": (
@@ -394,6 +440,15 @@ CLEAN = {
         "def open(self, task, seed):\n    super().open(task, seed)\n"
         "    self.cache.setdefault(task.id, task.prompt)\n    print(task.id, file=self.log)\n"
         "def __del__(self):\n    self.log.close() if vars(self).get('log') and not hasattr(self, 'task') else None"
+    ),
+    "flag that must be set": (
+        "@tool\ndef open_case(self, claim: str, confirm: bool) -> str:\n"
+        '    """Open a case for a claim, once you confirm."""\n'
+        "    if not confirm:\n        raise ToolError('confirm first')\n    return 'case ' + claim"
+    ),
+    "table of all labels": (
+        '@tool\ndef list_decisions(self) -> dict:\n    """Return the decisions there are."""\n'
+        "    return {'low': 'pay', 'high': 'review', 'lapsed': 'refuse'}"
     ),
     "procedure text from a tool without arguments": (
         '@tool\ndef get_rules(self) -> str:\n    """Return the rules."""\n    return \'Refuse what is lapsed.\'\n'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from audit.planted import CLEAN, PROMPT_LEAKS, Planted, audit_claims, found, names
+from audit.planted import CLEAN, PROMPT_LEAKS, TOOL_LEAKS, Planted, audit_claims, found, names
 from turnwright.audit.codings import coding_of
 from turnwright.audit.prompt_leaks import predicted_share
 from turnwright.launch.check import check_environment
@@ -16,6 +16,12 @@ def test_leak_in_the_prompt_is_found(planted: Planted, tmp_path: Path) -> None:
     report = audit_claims(tmp_path, planted.body)
     assert found(report, planted), report.findings
     assert not report.passed
+
+
+@pytest.mark.parametrize("planted", TOOL_LEAKS, ids=names(TOOL_LEAKS))
+def test_leak_in_a_tool_is_found(planted: Planted, tmp_path: Path) -> None:
+    report = audit_claims(tmp_path, planted.body)
+    assert found(report, planted), report.findings
 
 
 @pytest.mark.parametrize("name", CLEAN)
@@ -50,3 +56,10 @@ def test_value_predicts_by_the_other_tasks_only() -> None:
 def test_proxy_label_of_a_public_domain_is_found() -> None:
     report = check_environment(f"sop:{os.environ['SOP_BENCH_DIR']}/traffic_spoofing_detection")
     assert [f.where for f in report.findings if f.code == "leak.proxy"] == ["prompt field 'risk_level'"]
+
+
+@pytest.mark.skipif("SOP_BENCH_DIR" not in os.environ, reason="needs SOP_BENCH_DIR")
+def test_tools_of_a_public_domain_that_verify_hidden_columns_are_found() -> None:
+    report = check_environment(f"sop:{os.environ['SOP_BENCH_DIR']}/customer_service")
+    places = {f.where for f in report.findings if f.code == "leak.tool"}
+    assert {"tool 'getAuthenticationDetails'", "tool 'createSessionAndOpenTicket'"} <= places

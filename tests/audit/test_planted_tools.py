@@ -4,10 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from audit.planted import TOOL_DEFECTS, Planted, audit_claims, found, names
+from audit.planted import SLOW, TOOL_DEFECTS, Planted, audit_claims, found, names
 
 
 @pytest.mark.parametrize("planted", TOOL_DEFECTS, ids=names(TOOL_DEFECTS))
 def test_defect_of_a_tool_is_found(planted: Planted, tmp_path: Path) -> None:
     report = audit_claims(tmp_path, planted.body, num_tasks=16)
     assert found(report, planted), report.findings
+
+
+def test_slow_tool_is_named(tmp_path: Path) -> None:
+    report = audit_claims(tmp_path, SLOW.body, num_tasks=1)
+    assert found(report, SLOW), report.findings
+    assert report.passed

@@ -9,6 +9,7 @@ load twice -> tasks of every split -> solutions -> the same actions again, alone
 from collections.abc import Mapping
 from typing import Any
 
+from turnwright.audit.cost import check_cost
 from turnwright.audit.floors import check_floors
 from turnwright.audit.hermetic import check_hermetic
 from turnwright.audit.judge import EpisodeScorer, Judge
@@ -19,6 +20,7 @@ from turnwright.audit.report import CheckReport
 from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
 from turnwright.audit.tool_answers import check_constant, check_random
+from turnwright.audit.tool_leaks import check_tool_leaks
 from turnwright.audit.tool_schemas import check_names, check_schemas
 from turnwright.core.finding import Finding
 from turnwright.core.seeding import derive_key
@@ -78,6 +80,8 @@ async def check(
         *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
         *check_names(prototype, played),
         *await check_schemas(prototype, played, seed=seed),
+        *await check_tool_leaks(prototype, played, seed=seed),
+        *check_cost(solutions.episodes),
         *await check_constant(prototype, played, seed=seed),
     )
     return CheckReport(
