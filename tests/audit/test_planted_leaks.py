@@ -1,6 +1,8 @@
 """The audit against planted leaks, and what its predictors and codings say by hand."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,15 @@ def test_tools_of_a_public_domain_that_verify_hidden_columns_are_found() -> None
     report = check_environment(f"sop:{os.environ['SOP_BENCH_DIR']}/customer_service")
     places = {f.where for f in report.findings if f.code == "leak.tool"}
     assert {"tool 'getAuthenticationDetails'", "tool 'createSessionAndOpenTicket'"} <= places
+
+
+@pytest.mark.skipif("SOP_BENCH_DIR" not in os.environ, reason="needs SOP_BENCH_DIR")
+def test_label_leak_of_a_public_domain_is_found(tmp_path: Path) -> None:
+    """Its tools compute, so that only the folder's columns are looked at here: each tool answers with nothing."""
+    folder = shutil.copytree(Path(os.environ["SOP_BENCH_DIR"]) / "order_fulfillment", tmp_path / "order_fulfillment")
+    tools = json.loads((folder / "toolspecs.json").read_text())
+    metadata = json.loads((folder / "metadata.json").read_text())
+    metadata["lookups"] = [{"tool": entry["toolSpec"]["name"]} for entry in tools]
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    report = check_environment(f"sop:{folder}")
+    assert [f.where for f in report.findings if f.code == "leak.answer"] == [str(folder / "metadata.json")]
