@@ -17,3 +17,9 @@ def test_slow_tool_is_named(tmp_path: Path) -> None:
     report = audit_claims(tmp_path, SLOW.body, num_tasks=1)
     assert found(report, SLOW), report.findings
     assert report.passed
+
+
+@pytest.mark.parametrize("broken", ["open(self, task, seed)", "close(self)"])
+def test_environment_that_breaks_is_reported_and_does_not_break_the_check(broken: str, tmp_path: Path) -> None:
+    report = audit_claims(tmp_path, f"def {broken}:\n    raise OSError('disk full')", num_tasks=4)
+    assert report.passed == (broken == "close(self)")

@@ -23,6 +23,7 @@ from turnwright.audit.tool_answers import check_constant, check_random
 from turnwright.audit.tool_leaks import check_tool_leaks
 from turnwright.audit.tool_schemas import check_names, check_schemas
 from turnwright.core.finding import Finding
+from turnwright.core.outcome import Failed
 from turnwright.core.seeding import derive_key
 from turnwright.environments.load import load_environment
 
@@ -64,7 +65,8 @@ async def check(
     # An environment may know of defects in its own data, as SOP-Bench folders do.
     known: tuple[Finding, ...] = getattr(prototype, "findings", ())
     # Stating the ground truth makes calls with arguments that mean nothing: they say nothing about the tools.
-    played = replayed if solutions.kind == "rules" else ()
+    by_rules = replayed if solutions.kind == "rules" else ()
+    played = [episode for episode in by_rules if not isinstance(episode.outcome, Failed)]
     another = load_environment(environment, options)
     findings = (
         *known,
@@ -78,8 +80,8 @@ async def check(
         *await check_leftovers(prototype, replayed, seed=seed),
         *floor_findings,
         *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
-        *check_names(prototype, played),
-        *await check_schemas(prototype, played, seed=seed),
+        *check_names(prototype, by_rules),
+        *await check_schemas(prototype, by_rules, seed=seed),
         *await check_tool_leaks(prototype, played, seed=seed),
         *check_cost(solutions.episodes),
         *await check_constant(prototype, played, seed=seed),

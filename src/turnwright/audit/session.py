@@ -7,7 +7,7 @@ with session(environment, task, seed) as opened:      # open ... close
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -74,7 +74,9 @@ def session(prototype: Environment, task: Task, seed: int) -> Iterator[Session]:
         environment.open(task, derive_key(seed, "environment", task.id))
         yield Session(environment, task)
     finally:
-        environment.close()
+        # As in a played episode, a close that breaks does not undo what was observed.
+        with suppress(Exception):
+            environment.close()
 
 
 def calls_of(episode: Episode) -> tuple[Observed, ...]:
