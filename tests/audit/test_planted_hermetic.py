@@ -7,6 +7,9 @@ import pytest
 
 from audit.planted import HERMETIC_DEFECTS, Planted, audit_claims, found, names
 
+pytestmark = pytest.mark.slow
+"""Each audits several environments."""
+
 
 @pytest.mark.parametrize("planted", HERMETIC_DEFECTS, ids=names(HERMETIC_DEFECTS))
 def test_line_that_reaches_out_is_named(planted: Planted, tmp_path: Path) -> None:

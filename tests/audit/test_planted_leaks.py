@@ -12,6 +12,9 @@ from turnwright.audit.codings import coding_of
 from turnwright.audit.prompt_leaks import predicted_share
 from turnwright.launch.check import check_environment
 
+pytestmark = pytest.mark.slow
+"""Each audits several environments."""
+
 
 @pytest.mark.parametrize("planted", PROMPT_LEAKS, ids=names(PROMPT_LEAKS))
 def test_leak_in_the_prompt_is_found(planted: Planted, tmp_path: Path) -> None:

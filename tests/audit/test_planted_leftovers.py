@@ -9,6 +9,9 @@ import pytest
 
 from audit.planted import LEFTOVERS, Planted, audit_claims, found, names
 
+pytestmark = pytest.mark.slow
+"""Each audits several environments."""
+
 
 @pytest.fixture(autouse=True)
 def clean_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

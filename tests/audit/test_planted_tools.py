@@ -6,6 +6,9 @@ import pytest
 
 from audit.planted import SLOW, TOOL_DEFECTS, Planted, audit_claims, found, names
 
+pytestmark = pytest.mark.slow
+"""Each audits several environments."""
+
 
 @pytest.mark.parametrize("planted", TOOL_DEFECTS, ids=names(TOOL_DEFECTS))
 def test_defect_of_a_tool_is_found(planted: Planted, tmp_path: Path) -> None:
