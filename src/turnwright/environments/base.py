@@ -89,6 +89,9 @@ class Environment(ABC):
     """Turns a competent agent needs."""
     max_turns: int | None = None
     """Turns after which an episode is cut; None = ``ceil(1.5 * typical_turns)``."""
+    waits: bool = False
+    """Whether open, reward and close wait for files, servers or sandboxes, and so run in threads beside the event
+    loop, as plain tools do; inline, they would hold up all other episodes."""
 
     task: Task
     seed: int

@@ -45,6 +45,9 @@ class Resource(ABC, Generic[Handle]):
                     server.stop()
     """
 
+    waits: bool = False
+    """Whether opening or closing waits long enough to hold up other episodes, as for a server."""
+
     @abstractmethod
     def opened(self, task: Task, seed: int) -> AbstractContextManager[Handle]:
         """Return the context in which an episode has its handle.

@@ -9,7 +9,7 @@ What opened before another resource failed to open is closed again. Resources ne
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Self
 
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.seeding import derive_key
@@ -46,6 +46,12 @@ class StatefulEnvironment(Environment):
 
     _handles: Mapping[str, Any] = {}
     _held: ExitStack | None = None
+
+    def for_episode(self) -> Self:
+        """Return the environment of one episode, which waits where one of its resources does."""
+        episode = super().for_episode()
+        episode.waits = self.waits or any(resource.waits for resource in self.resources.values())
+        return episode
 
     def open(self, task: Task, seed: int) -> None:
         """Open every resource, in order.

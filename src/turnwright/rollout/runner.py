@@ -13,6 +13,7 @@ from turnwright.core.protocols import ChatPolicy
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment, ToolCrash, read_reward
+from turnwright.rollout.lifetime import Lifetime
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,8 @@ class EpisodeLimits:
 
     loop: LoopLimits
     timeout_seconds: float | None = None
-    """Wall time of the whole episode. All of it is spent in tools and in our engine, so running out is a failure."""
+    """Wall time of the whole episode. All of it is spent in the environment and in our engine, so running out is a
+    failure."""
 
 
 async def run_episode(
@@ -48,19 +50,20 @@ async def run_episode(
         policy: Who is asked.
         limits: What may cut or fail the episode.
         seed: The run's seed.
-        executor: Where blocking tools run.
+        executor: Where blocking tools run, and open and reward of an environment that waits.
     """
     environment = prototype.for_episode()
+    lifetime = Lifetime(environment, key, executor)
     conversation = Conversation(turns=[])
     episode = Episode(key=key, task=task, opening=())
     limit = asyncio.timeout(limits.timeout_seconds)
     try:
-        environment.open(task, derive_key(seed, "environment", task.id))
-        episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
         async with limit:
+            await lifetime.open(task, derive_key(seed, "environment", task.id))
+            episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
             await run_tool_loop(environment, policy, conversation, limits.loop, executor)
-        episode = replace(episode, turns=tuple(conversation.turns))
-        return replace(episode, outcome=_grade(environment, episode, conversation))
+            episode = replace(episode, turns=tuple(conversation.turns))
+            return replace(episode, outcome=await _grade(lifetime, episode, conversation))
     except ToolCrash as crash:
         failure = Failed(cause=crash.cause, detail=str(crash))
     except EngineStoppedError as error:
@@ -74,13 +77,13 @@ async def run_episode(
             failure = Failed(cause="environment_error", detail=f"{type(error).__name__}: {error}")
             log.warning("episode %s: environment raised", key, exc_info=True)
     finally:
-        _close(environment, key)
+        await lifetime.close()
     return replace(episode, turns=tuple(conversation.turns), outcome=failure)
 
 
-def _grade(environment: Environment, episode: Episode, conversation: Conversation) -> Outcome:
+async def _grade(lifetime: Lifetime, episode: Episode, conversation: Conversation) -> Outcome:
     try:
-        grade = read_reward(environment.reward(episode), num_turns=len(episode.turns))
+        grade = read_reward(await lifetime.reward(episode), num_turns=len(episode.turns))
     except Exception as error:  # a grader that breaks is infrastructure, not a reward of 0
         log.warning("episode %s: reward raised", episode.key, exc_info=True)
         return Failed(cause="grader_error", detail=f"{type(error).__name__}: {error}")
@@ -92,10 +95,3 @@ def _grade(environment: Environment, episode: Episode, conversation: Conversatio
         turn_values=grade.turn_values,
         components=grade.components,
     )
-
-
-def _close(environment: Environment, key: EpisodeKey) -> None:
-    try:
-        environment.close()
-    except Exception:  # a leak is reported, but the attempt that ended stays what it was
-        log.exception("episode %s: environment.close() raised; it may have left something behind", key)
