@@ -3,29 +3,14 @@
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from environments.ledger import (
-    NUM_EPISODES,
-    NUM_KILLED,
-    SCHEMA,
-    TASKS,
-    Ledger,
-    draw_kills,
-    fill,
-    play_ledgers,
-    responses,
-    without_latency,
-)
-from turnwright.core.episode import Episode
+from services.asking import ask, schemas, sessions
 from turnwright.core.errors import EnvironmentLoadError
-from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Task
 from turnwright.environments.resources import ResourceClosedError, hash_state
 from turnwright.environments.resources_database import Database
@@ -41,57 +26,9 @@ import time
 from turnwright.core.task import Task
 from turnwright.environments.resources_postgres import PostgresSchema
 with PostgresSchema({dsn!r}, schema="CREATE TABLE notes (id int)").opened(Task(id="t", prompt=""), 0) as database:
-    print(database.schema, flush=True)
+    print(database.name, flush=True)
     time.sleep(60)
 """
-
-
-def ask(dsn: str, sql: str) -> list[Any]:
-    import psycopg
-
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        return [row[0] for row in connection.execute(sql.encode())]
-
-
-def schemas(dsn: str) -> list[str]:
-    return ask(dsn, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'turnwright%' ORDER BY nspname")
-
-
-def sessions(dsn: str) -> int:
-    """Return how many others are connected; one that ends takes the server a moment."""
-    for _ in range(100):
-        (count,) = ask(
-            dsn,
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
-        )
-        if not count:
-            return 0
-        time.sleep(0.02)
-    return count
-
-
-def ledger(dsn: str) -> Ledger:
-    return Ledger(PostgresSchema(dsn, schema=SCHEMA, fill=fill), now="now()", forever="SELECT pg_sleep(600)")
-
-
-def test_many_episodes_at_once_leave_nothing_and_go_as_they_go_alone(
-    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    prototype, kills, threads = ledger(postgres_dsn), draw_kills(), threading.active_count()
-    together = play_ledgers(prototype, TASKS, kills)
-    survivors = [episode for episode in together if isinstance(episode, Episode) and episode.key.task_id not in kills]
-    assert (len(together), len(survivors)) == (NUM_EPISODES, NUM_EPISODES - NUM_KILLED)
-    assert {type(episode.outcome) for episode in survivors} == {Rewarded}
-    alone = [play_ledgers(ledger(postgres_dsn), [episode.task], {})[0] for episode in survivors]
-    assert [without_latency(episode) for episode in survivors] == [
-        without_latency(episode) for episode in alone if isinstance(episode, Episode)
-    ]
-    assert len({responses(episode)[-1].content for episode in survivors}) == len(survivors)
-    killed = [episode for episode, task in zip(together, TASKS, strict=True) if task.id in kills]
-    assert all(not isinstance(episode, Episode) or isinstance(episode.outcome, Failed) for episode in killed)
-    assert (schemas(postgres_dsn), sessions(postgres_dsn)) == ([], 0)
-    assert (list(tmp_path.iterdir()), threading.active_count()) == ([], threads)
 
 
 def test_a_schema_begins_as_its_script_and_stays_its_own(postgres_dsn: str) -> None:
@@ -161,7 +98,7 @@ def test_a_schema_goes_although_a_tool_broke_its_connection(postgres_dsn: str) -
     with PostgresSchema(postgres_dsn, schema=NOTES).opened(TASK, 0) as database:
         with pytest.raises(psycopg.OperationalError):
             database.rows("SELECT pg_terminate_backend(pg_backend_pid())")
-        assert schemas(postgres_dsn) == [database.schema]
+        assert schemas(postgres_dsn) == [database.name]
     assert (schemas(postgres_dsn), sessions(postgres_dsn)) == ([], 0)
 
 
@@ -170,7 +107,7 @@ def test_sweeping_drops_the_schemas_of_killed_processes_and_nothing_else(
 ) -> None:
     resource = PostgresSchema(postgres_dsn, schema=NOTES)
     others = ["turnwright_episode_", "turnwright_episode_mine", "turnwright_other_0123456789abcdef"]
-    ask(postgres_dsn, f"SELECT 1; {'; '.join(f'CREATE SCHEMA {name}' for name in others)}")
+    ask(postgres_dsn, f"{'; '.join(f'CREATE SCHEMA {name}' for name in others)}")
     command = [sys.executable, "-c", HOLD.format(dsn=postgres_dsn)]
     with (
         resource.opened(TASK, 0) as mine,
@@ -189,10 +126,10 @@ def test_sweeping_drops_the_schemas_of_killed_processes_and_nothing_else(
                     break
                 time.sleep(0.02)
             assert swept == (left,)
-            assert schemas(postgres_dsn) == sorted([*others, mine.schema])
+            assert schemas(postgres_dsn) == sorted([*others, mine.name])
         finally:
             child.kill()
-    ask(postgres_dsn, f"SELECT 1; {'; '.join(f'DROP SCHEMA {name}' for name in others)}")
+    ask(postgres_dsn, f"{'; '.join(f'DROP SCHEMA {name}' for name in others)}")
 
 
 @pytest.mark.parametrize("bad", [{"prefix": "Episode-"}, {"prefix": ""}, {"now": "'; DROP"}])

@@ -16,6 +16,7 @@ from turnwright.environments.load import load_environment
 from turnwright.environments.recorded import RecordedEnvironment
 from turnwright.environments.resources_folder import TemporaryFolder
 from turnwright.environments.resources_postgres import PostgresSchema
+from turnwright.environments.resources_postgres_copy import PostgresCopy
 from turnwright.environments.resources_sqlite import SqliteFile
 from turnwright.environments.scripts import Script, call, say
 from turnwright.environments.stateful import StatefulEnvironment
@@ -25,6 +26,7 @@ __all__ = [
     "Done",
     "Environment",
     "Grade",
+    "PostgresCopy",
     "PostgresSchema",
     "RecordedEnvironment",
     "Script",

@@ -2,101 +2,40 @@
 
     connect -> lock the name -> schema, settings, script -> fill -> tools -> interrupt -> drop -> disconnect
 
-Unqualified names in statements mean the episode's schema and PostgreSQL's own, nothing else. ``now()`` and its kin say
-a fixed time, ``random()`` and ``gen_random_uuid()`` draw from the episode's seed; what is spelled without parentheses,
-such as CURRENT_TIMESTAMP, cannot be replaced and would be read from the clock. Let no policy write statements of its
-own here: a qualified name reaches every schema that the role can.
+Unqualified names in statements mean the episode's schema and PostgreSQL's own, nothing else. Let no policy write
+statements of its own here: a qualified name reaches every schema that the role can. ``PostgresCopy`` is for those.
 
 The session of an episode holds an advisory lock on the schema's name, which the server lets go of when the process
 dies, however it dies. ``sweep_leftovers`` drops schemas of our name that nobody holds locked.
 """
 
-import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
-from turnwright.core.errors import EnvironmentLoadError
-from turnwright.core.seeding import generator
 from turnwright.core.task import Task
 from turnwright.environments.resources import Resource, Row, State
 from turnwright.environments.resources_database import FIXED_NOW, Database, quote
+from turnwright.environments.resources_postgres_session import (
+    LOCK,
+    TRY_LOCK,
+    PostgresDatabase,
+    begin_session,
+    check_settings,
+    connect,
+)
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
-CLOCKS = ("now", "transaction_timestamp", "statement_timestamp", "clock_timestamp")
-PREFIX = re.compile(r"[a-z][a-z0-9_]{2,39}")
-
-LOCK = "SELECT pg_advisory_lock(hashtextextended(%s, 0))"
-TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS free"
 FIND = "SELECT nspname FROM pg_namespace WHERE nspname ~ %s ORDER BY nspname"
+TABLES = (
+    "SELECT tablename AS name, quote_ident(tablename) AS spelled FROM pg_catalog.pg_tables WHERE schemaname = '{name}'"
+)
 DROP = "SET lock_timeout = '10s'; DROP SCHEMA IF EXISTS {schema} CASCADE"
 """Gives up when somebody else, such as a process a tool started, is still at work in the schema."""
-
-BEGIN_SCHEMA = """
-CREATE SCHEMA {schema};
-SET search_path = {schema}, pg_catalog;
-SET TimeZone = 'UTC';
-SET synchronous_commit = off;
-SELECT setseed({start});
-CREATE FUNCTION gen_random_uuid() RETURNS uuid VOLATILE LANGUAGE sql AS
-  'SELECT md5(random()::text || random()::text)::uuid';
-"""
-CLOCK = "CREATE FUNCTION {name}() RETURNS timestamptz STABLE LANGUAGE sql AS $$SELECT timestamptz '{now}+00'$$;\n"
-
-
-class PostgresDatabase(Database):
-    """One episode's schema, as its connection sees it. In a statement with parameters a percent sign is written %%."""
-
-    placeholder = "%s"
-
-    def __init__(self, connect: "Callable[[], Connection[Row]]", schema: str) -> None:
-        """Connect, and take the schema's name.
-
-        Args:
-            connect: Makes a connection.
-            schema: Name of the schema, which belongs to this database from now on and is dropped with it.
-        """
-        super().__init__()
-        self.schema = schema
-        """Name of the schema, for libraries that connect themselves; what they open they must close."""
-        self._connect = connect
-        self._connection = connect()
-
-    def tables(self) -> list[str]:
-        """Return the names of the schema's tables."""
-        found = self.rows("SELECT tablename FROM pg_catalog.pg_tables WHERE schemaname = %s", [self.schema])
-        return [row["tablename"] for row in found]
-
-    def _execute(self, sql: str, parameters: Sequence[Any]) -> tuple[list[Row], int]:
-        # Without parameters a percent sign is only itself, and there may be several statements.
-        with self._connection.execute(sql.encode(), parameters or None) as cursor:
-            if cursor.description is None:
-                return [], max(cursor.rowcount, 0)
-            return cursor.fetchall(), 0 if (cursor.statusmessage or "").startswith("SELECT") else cursor.rowcount
-
-    def _interrupt(self) -> None:
-        import psycopg
-
-        # Where the server cannot be reached, the statement ends by that.
-        with suppress(psycopg.Error):
-            self._connection.cancel_safe(timeout=5)
-
-    def _close(self) -> None:
-        import psycopg
-
-        drop = DROP.format(schema=quote(self.schema)).encode()
-        try:
-            self._connection.rollback()
-            self._connection.execute(drop)
-        except psycopg.Error:  # a connection that a tool broke, or an interruption that arrived late
-            self._connection.close()
-            with closing(self._connect()) as fresh:
-                fresh.execute(drop)
-        finally:
-            self._connection.close()
 
 
 class PostgresSchema(Resource[PostgresDatabase]):
@@ -106,6 +45,8 @@ class PostgresSchema(Resource[PostgresDatabase]):
 
         resources = {"db": PostgresSchema("dbname=desk", schema="CREATE TABLE tickets (id integer PRIMARY KEY)")}
     """
+
+    waits = True
 
     def __init__(
         self,
@@ -128,31 +69,25 @@ class PostgresSchema(Resource[PostgresDatabase]):
         Raises:
             EnvironmentLoadError: prefix or time are malformed, or psycopg is missing.
         """
-        if not PREFIX.fullmatch(prefix):
-            raise EnvironmentLoadError(
-                f"prefix {prefix!r} of a PostgresSchema: expected 3 to 40 lowercase letters, digits and underscores"
-            )
-        if not re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?", now):
-            raise EnvironmentLoadError(f"now = {now!r} of a PostgresSchema: expected a time such as {FIXED_NOW!r}")
-        try:
-            import psycopg  # noqa: F401
-        except ImportError as error:
-            raise EnvironmentLoadError(
-                f"a PostgresSchema needs psycopg: {error}; pip install 'turnwright[postgres]'"
-            ) from error
+        check_settings("PostgresSchema", prefix=prefix, now=now)
         self._dsn = dsn
-        self._script = "".join(CLOCK.format(name=name, now=now) for name in CLOCKS) + schema
+        self._script = schema
         self._fill = fill
+        self._now = now
         self._prefix = prefix
 
     @contextmanager
     def opened(self, task: Task, seed: int) -> Iterator[PostgresDatabase]:
         """Hold a schema until the episode ends."""
-        with closing(PostgresDatabase(self._connect, self._prefix + secrets.token_hex(8))) as database:
-            database.rows(LOCK, [database.schema])
-            start = generator("postgres", seed).uniform(-1, 1)
+        name = self._prefix + secrets.token_hex(8)
+        database = PostgresDatabase(
+            connect(self._dsn), name=name, tables=TABLES.format(name=name), drop=partial(_drop, self._dsn, name)
+        )
+        with closing(database):
+            database.rows(LOCK, [name])
+            begin = begin_session(quote(name), path=f"{quote(name)}, pg_catalog", now=self._now, seed=seed)
             # One message, thus one transaction: all of it or nothing.
-            database.change(BEGIN_SCHEMA.format(schema=quote(database.schema), start=start) + self._script)
+            database.change(begin + self._script)
             if self._fill is not None:
                 with database.transaction():
                     self._fill(database, task, seed)
@@ -165,7 +100,7 @@ class PostgresSchema(Resource[PostgresDatabase]):
     def sweep_leftovers(self) -> tuple[str, ...]:
         """Drop the schemas with our prefix that no session holds, and return their names."""
         swept: list[str] = []
-        with closing(self._connect()) as connection:
+        with closing(connect(self._dsn)) as connection:
             for found in connection.execute(FIND.encode(), [f"^{self._prefix}[0-9a-f]{{16}}$"]).fetchall():
                 name = found["nspname"]
                 lock = connection.execute(TRY_LOCK.encode(), [name]).fetchone()
@@ -174,8 +109,17 @@ class PostgresSchema(Resource[PostgresDatabase]):
                     swept.append(name)
         return tuple(swept)
 
-    def _connect(self) -> "Connection[Row]":
-        from psycopg import Connection
-        from psycopg.rows import dict_row
 
-        return Connection[Row].connect(self._dsn, autocommit=True, row_factory=dict_row)
+def _drop(dsn: str, name: str, connection: "Connection[Row]") -> None:
+    import psycopg
+
+    drop = DROP.format(schema=quote(name)).encode()
+    try:
+        connection.rollback()
+        connection.execute(drop)
+    except psycopg.Error:  # a connection that a tool broke, or an interruption that arrived late
+        connection.close()
+        with closing(connect(dsn)) as fresh:
+            fresh.execute(drop)
+    finally:
+        connection.close()
