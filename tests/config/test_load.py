@@ -179,6 +179,7 @@ CHANGED: dict[str, Any] = {
     "gateway.hand_out_aws_keys": None,
     "gateway.max_sampled_tokens": 99,
     "environment.options": {"size": 3},
+    "environment.mixture": None,
     "validation.val_group_size": None,
     "learner.sampler_gap_warn": 0.02,
     "sampling.max_sequence_length": 4096,

@@ -2,11 +2,12 @@
 
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.load import read_toml, resolve, resolve_values
+from turnwright.config.mixing import EnvironmentChoice, Member
 from turnwright.config.reaching import Agent, Gateway
 from turnwright.config.resolved import ResolvedConfig, Setting
 from turnwright.config.run import RunConfig
 from turnwright.config.running import Inference, Learner, Rollout, Tracking
-from turnwright.config.training import Algorithm, EnvironmentChoice, Model, Optimizer, Run, Sampling, Schedule
+from turnwright.config.training import Algorithm, Model, Optimizer, Run, Sampling, Schedule
 
 __all__ = [
     "Agent",
@@ -16,6 +17,7 @@ __all__ = [
     "Gateway",
     "Inference",
     "Learner",
+    "Member",
     "Model",
     "Optimizer",
     "ResolvedConfig",

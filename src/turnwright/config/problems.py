@@ -7,7 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from turnwright.config.mixing import Member
 from turnwright.config.run import RunConfig
+
+MEMBERS = "environment.mixture."
 
 
 def known_keys(model: type[BaseModel] = RunConfig, prefix: str = "") -> Iterator[str]:
@@ -40,6 +43,8 @@ def _explain_one(details: ErrorDetails) -> str:
 
 def _suggest(key: str) -> str:
     """Name the nearest keys: the same name in another section first, then similar spellings."""
+    if key.startswith(MEMBERS):
+        return f"; a member of a mixture has: {', '.join(Member.model_fields)}"
     keys = [*known_keys(), *RunConfig.model_fields]
     leaf = key.rpartition(".")[2]
     namesakes = [known for known in keys if known.rpartition(".")[2] == leaf]
@@ -55,13 +60,16 @@ def _suggest(key: str) -> str:
 
 def _describe(key: str) -> str:
     """Return the docstring of a field, or nothing for a place inside one."""
+    if key.startswith(MEMBERS):
+        member_field = Member.model_fields.get(key.split(".")[3] if key.count(".") > 2 else "")
+        return (member_field.description or "") if member_field else ""
     section, _, name = key.partition(".")
     model = RunConfig.model_fields[section].annotation if section in RunConfig.model_fields else None
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return ""
     if not name:
-        required = [inner for inner, field in model.model_fields.items() if field.is_required()]
-        return f"the section needs {', '.join(required)}, as in {key}.{required[0]}=..." if required else ""
+        first = next(iter(model.model_fields))
+        return f"the section needs {first}, as in {key}.{first}=..."
     field = model.model_fields.get(name.partition(".")[0])
     return (field.description or "") if field else ""
 

@@ -1,10 +1,11 @@
 """ResolvedConfig: a configuration that knows where each of its values came from."""
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,6 +15,7 @@ from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError
 
 DEFAULT = "default"
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ class ResolvedConfig:
         field = type(model).model_fields[name]
         return Setting(
             key=key,
-            value=getattr(model, name),
+            value=model.model_dump(include={name})[name],
             source=self._source(key),
             default=None if field.is_required() else field.get_default(call_default_factory=True),
             expectation=", ".join(_expectation(field)),
@@ -100,12 +102,30 @@ def validate(values: Mapping[str, Any]) -> RunConfig:
 
 
 def as_text(value: Any) -> str:
-    """Return a value as one would write it in an override."""
+    """Return a value as one would write it in an override.
+
+    >>> as_text({"returns": {"weight": 2.0, "scorer": None}})
+    '{returns = {weight = 2.0, scorer = "none"}}'
+    """
     if value is None:
         return "none"
-    if isinstance(value, str):
-        return value
+    return value if isinstance(value, str) else _as_toml(value)
+
+
+def _as_toml(value: Any) -> str:
+    if value is None:
+        return '"none"'
+    if isinstance(value, Mapping):
+        table = cast(Mapping[str, Any], value)
+        entries = [f"{_as_key(key)} = {_as_toml(inner)}" for key, inner in table.items()]
+        return f"{{{', '.join(entries)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_as_toml, cast(Sequence[Any], value)))}]"
     return json.dumps(value)
+
+
+def _as_key(key: str) -> str:
+    return key if BARE_KEY.fullmatch(key) else json.dumps(key)
 
 
 def _expectation(field: FieldInfo) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Sections that shape what is learned: run, model, environment, algorithm, sampling, optimizer, schedule."""
+"""Sections that shape what is learned: run, model, algorithm, sampling, optimizer, schedule."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -27,15 +27,6 @@ class Model(Section):
     """"tiny" = the shipped policy; otherwise a folder in Hugging Face format or a hub id."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of weights and activations; losses and log-probabilities are float32 in any case."""
-
-
-class EnvironmentChoice(Section):
-    """[environment]: the world to learn in."""
-
-    name: str = Field(min_length=1)
-    """``package.module:Class``, ``path/file.py:Class``, ``sop:FOLDER`` or the name of a built-in environment."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Keyword arguments of the environment."""
 
 
 class Algorithm(Section):

@@ -1,7 +1,7 @@
 """Task: what to do."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
@@ -24,3 +24,24 @@ class Task:
     split: Split = "train"
     cluster: str | None = None
     """Tasks of one cluster share a world; splits must not share a cluster."""
+    domain: str | None = None
+    """Member of a mixture that the task belongs to; id and cluster then start with it. None = there is no mixture."""
+
+
+def enter_domain(task: Task, domain: str) -> Task:
+    """Return a member's task as the mixture knows it.
+
+    >>> enter_domain(Task(id="train-1", prompt="order: O3"), "returns").id
+    'returns/train-1'
+    """
+    cluster = None if task.cluster is None else f"{domain}/{task.cluster}"
+    return replace(task, id=f"{domain}/{task.id}", cluster=cluster, domain=domain)
+
+
+def leave_domain(task: Task) -> Task:
+    """Return a task as its own environment and scorer know it; one outside a mixture stays as it is."""
+    if task.domain is None:
+        return task
+    prefix = f"{task.domain}/"
+    cluster = None if task.cluster is None else task.cluster.removeprefix(prefix)
+    return replace(task, id=task.id.removeprefix(prefix), cluster=cluster, domain=None)
