@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from turnwright.core.message import ToolSpec
 from turnwright.environments.recording_keys import (
-    can_be_checked,
     canonical_arguments,
     completed,
     edit_distance,
@@ -113,24 +112,6 @@ def test_key_is_compact_json_with_defaults() -> None:
 def test_infinite_number_has_no_key() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         canonical_arguments(SPEC, parse_arguments('{"order": 1, "weight": 1e999}'))
-
-
-@pytest.mark.parametrize(
-    ("rule", "expected"),
-    [
-        ({"type": "string"}, True),
-        ({}, True),
-        ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, True),
-        ({"type": "array", "items": {"type": "number"}}, True),
-        ({"type": ["string", "null"]}, False),
-        ({"type": "array", "items": {"type": ["string", "null"]}}, False),
-        ({"type": "date"}, False),
-        (True, False),
-    ],
-)
-def test_schemas_that_name_types_otherwise_are_not_checked(rule: Any, expected: bool) -> None:
-    spec = ToolSpec(name="t", description="", parameters={"type": "object", "properties": {"x": rule}})
-    assert can_be_checked(spec) is expected
 
 
 def table_distance(one: str, other: str) -> int:

@@ -11,7 +11,8 @@ from turnwright.core.episode import Episode
 from turnwright.core.finding import Finding, Severity
 from turnwright.core.message import ToolSpec
 from turnwright.environments.base import Environment
-from turnwright.environments.tools import PYTHON_TYPES, Tool, argument_problems
+from turnwright.environments.json_schema import PYTHON_TYPES
+from turnwright.environments.tools import Tool, argument_problems
 
 PROBED_CALLS = 5
 """Calls of each tool that are made again without their optional arguments."""

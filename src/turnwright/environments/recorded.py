@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 from turnwright.core.errors import EnvironmentLoadError, ToolError
 from turnwright.core.message import ToolSpec
 from turnwright.environments.base import Environment, ToolCrash
-from turnwright.environments.recording_keys import can_be_checked, canonical_arguments, nearest_key
+from turnwright.environments.recording_keys import canonical_arguments, nearest_key
 from turnwright.environments.recording_store import read_recordings, shorten
 from turnwright.environments.tools import Tool, tools_of
 
@@ -65,10 +65,7 @@ class RecordedEnvironment(Environment):
         self._recorded = read_recordings(_own_file(type(self)) if recordings is None else Path(recordings))
         if self.current_tools:
             self._recorded.compare(self.current_tools)
-        replayed = {
-            name: Tool(spec=spec, function=_replayed(name), strict=can_be_checked(spec))
-            for name, spec in self._recorded.specs.items()
-        }
+        replayed = {name: Tool(spec=spec, function=_replayed(name)) for name, spec in self._recorded.specs.items()}
         written = tools_of(type(self))
         if both := replayed.keys() & written.keys():
             raise EnvironmentLoadError(

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from turnwright.core.errors import DatasetError, EnvironmentLoadError, ToolError
 from turnwright.core.message import ToolSpec
-from turnwright.environments.recording_keys import can_be_checked, canonical_arguments, completed
+from turnwright.environments.recording_keys import canonical_arguments, completed
 from turnwright.environments.recording_sources import Source
 from turnwright.environments.recording_store import (
     Recording,
@@ -47,9 +47,7 @@ class Recorder:
                 f"the source has {min(twice)!r} more than once: give each tool a name of its own"
             )
         self._source = source
-        self._tools = {
-            spec.name: Tool(spec=spec, function=source.answer, strict=can_be_checked(spec)) for spec in source.specs
-        }
+        self._tools = {spec.name: Tool(spec=spec, function=source.answer) for spec in source.specs}
         begun = next(read_lines(path), None) is not None
         known: Mapping[str, Mapping[str, Recording]] = {}
         if begun:

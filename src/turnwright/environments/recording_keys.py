@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from turnwright.core.message import ToolSpec
-from turnwright.environments.tools import PYTHON_TYPES
 
 NUMERIC = {"number", "integer"}
 COMPARED_LETTERS = 500
@@ -41,12 +40,6 @@ def canonical_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
     """
     plain = _canonical(completed(spec, arguments), spec.parameters)
     return json.dumps(plain, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
-
-
-def can_be_checked(spec: ToolSpec) -> bool:
-    """Return whether the types of all arguments can be checked; servers may name several types in one list."""
-    rules: Mapping[str, Any] = spec.parameters.get("properties", {})
-    return all(_is_plain(rule) for rule in rules.values())
 
 
 def nearest_key(key: str, recorded: Collection[str]) -> Near | None:
@@ -111,14 +104,6 @@ def _canonical(value: Any, schema: Mapping[str, Any]) -> Any:
         members = cast("Mapping[str, Any]", value)
         return {name: _canonical(member, properties.get(name, {})) for name, member in members.items()}
     return value
-
-
-def _is_plain(schema: Any) -> bool:
-    if not isinstance(schema, Mapping):
-        return False
-    rule = cast("Mapping[str, Any]", schema)
-    inner = [*rule.get("anyOf", ()), *([rule["items"]] if "items" in rule else [])]
-    return rule.get("type") in (None, *PYTHON_TYPES) and all(map(_is_plain, inner))
 
 
 def _types(schema: Mapping[str, Any]) -> set[str]:

@@ -22,20 +22,12 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.message import ToolSpec
+from turnwright.environments.json_schema import missing_problems, object_problems
 
 AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 MARK = "__turnwright_tool__"
 SCALARS: Mapping[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-PYTHON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "array": (list,),
-    "object": (dict,),
-    "null": (type(None),),
-}
 SUPPORTED = "str, int, float, bool, list[...], Literal[...] or '... | None'"
 
 
@@ -121,16 +113,8 @@ def parse_arguments(text: str) -> dict[str, Any]:
 
 def argument_problems(tool: Tool, arguments: Mapping[str, Any]) -> list[str]:
     """Say, in words for the policy, what keeps ``arguments`` from being a call of ``tool``."""
-    schema = tool.spec.parameters
-    properties: Mapping[str, Any] = schema.get("properties", {})
-    problems = [f"Missing required argument: {name}" for name in schema.get("required", ()) if name not in arguments]
-    if tool.strict:
-        for name, value in arguments.items():
-            if name not in properties:
-                problems.append(f"Unknown argument: {name}")
-            elif not _fits(value, properties[name]):
-                problems.append(f"Argument {name} must be {_in_words(properties[name])}")
-    return problems
+    check = object_problems if tool.strict else missing_problems
+    return check(arguments, tool.spec.parameters)
 
 
 def answer_text(result: object) -> str:
@@ -173,30 +157,6 @@ def _json_schema(annotation: Any, *, where: str) -> dict[str, Any]:
         return {"anyOf": [*choices, {"type": "null"}] if len(choices) < len(inner) else choices}
     told = "no type" if annotation is None else f"type {annotation!r}"
     raise EnvironmentLoadError(f"{where} has {told}, which the policy cannot be told: annotate it as {SUPPORTED}")
-
-
-def _fits(value: Any, schema: Mapping[str, Any]) -> bool:
-    if "anyOf" in schema:
-        return any(_fits(value, choice) for choice in schema["anyOf"])
-    kind = schema.get("type")
-    # bool is an int to Python, never to JSON.
-    if kind and (not isinstance(value, PYTHON_TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")):
-        return False
-    if "enum" in schema and value not in schema["enum"]:
-        return False
-    if kind == "array" and "items" in schema:
-        return all(_fits(item, schema["items"]) for item in cast("list[Any]", value))
-    return True
-
-
-def _in_words(schema: Mapping[str, Any]) -> str:
-    if "anyOf" in schema:
-        return " or ".join(_in_words(choice) for choice in schema["anyOf"])
-    if "enum" in schema:
-        return "one of " + ", ".join(json.dumps(value) for value in schema["enum"])
-    if schema.get("type") == "array" and "items" in schema:
-        return f"array of {_in_words(schema['items'])}"
-    return str(schema.get("type", "a JSON value"))
 
 
 def _refuse_constant(name: str) -> object:
