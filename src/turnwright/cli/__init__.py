@@ -15,6 +15,7 @@ from turnwright.cli import (
     data,
     doctor,
     gateway,
+    init,
     play,
     probe,
     report,
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
+app.command()(init.init)
 app.command()(check.check)
 app.command()(play.play)
 app.command()(baseline.baseline)
