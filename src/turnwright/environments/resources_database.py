@@ -94,12 +94,15 @@ class Database(ABC):
 
     def _run(self, sql: str, parameters: Sequence[Any]) -> tuple[list[Row], int]:
         with self._lock:
-            if self._closed:
-                raise ResourceClosedError(
-                    f"the episode's database is closed: {sql[:80]!r} came after the end of the episode; "
-                    "a tool must end within its time limit, and keep no database for later"
-                )
+            self._refuse_if_closed(sql)
             return self._execute(sql, parameters)
+
+    def _refuse_if_closed(self, sql: str) -> None:
+        if self._closed:
+            raise ResourceClosedError(
+                f"the episode's database is closed: {sql[:80]!r} came after the end of the episode; "
+                "a tool must end within its time limit, and keep no database for later"
+            )
 
 
 def quote(name: str) -> LiteralString:

@@ -84,6 +84,9 @@ class SqliteFile(Resource[SqliteDatabase]):
         resources = {"db": SqliteFile("CREATE TABLE tickets (id INTEGER PRIMARY KEY, status TEXT)", fill=fill)}
     """
 
+    database: type[SqliteDatabase] = SqliteDatabase
+    """What an episode gets opened."""
+
     def __init__(
         self, schema: str, *, fill: Callable[[Database, Task, int], None] | None = None, now: str = FIXED_NOW
     ) -> None:
@@ -115,7 +118,7 @@ class SqliteFile(Resource[SqliteDatabase]):
         with held_folder() as folder:
             path = folder / "episode.db"
             path.write_bytes(self._template)
-            with closing(SqliteDatabase(path, seed=seed, now=self._now)) as database:
+            with closing(self.database(path, seed=seed, now=self._now)) as database:
                 if self._fill is not None:
                     with database.transaction():
                         self._fill(database, task, seed)
