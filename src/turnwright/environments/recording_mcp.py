@@ -4,13 +4,13 @@ async with open_mcp_server(["python", "server.py"]) as source, ...   a command, 
 async with open_mcp_server("https://tools.example.com/mcp") as ...   a URL, spoken to over HTTP
 """
 
-import importlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from turnwright.core.errors import ConfigError, DatasetError, ToolError
 from turnwright.core.message import ToolSpec
+from turnwright.environments.mcp_connection import import_mcp, list_tools, text_of
 
 
 class McpTools:
@@ -32,12 +32,11 @@ class McpTools:
         Raises DatasetError for an answer with an image or anything else that is no text.
         """
         result = await self._client.call_tool(tool, dict(arguments))
-        kinds = {block.type for block in result.content} - {"text"}
-        if kinds:
+        text, others = text_of(result)
+        if others:
             raise DatasetError(
-                f"tool {tool!r} answers with {', '.join(sorted(kinds))}: recordings hold text only; leave the tool out"
+                f"tool {tool!r} answers with {', '.join(others)}: recordings hold text only; leave the tool out"
             )
-        text = "\n".join(block.text for block in result.content)
         if result.is_error:
             raise ToolError(text)
         return text
@@ -54,7 +53,7 @@ async def open_mcp_server(server: str | Sequence[str], tools: Sequence[str] = ()
     Raises:
         ConfigError: the package ``mcp`` is not installed, or the server has no such tool.
     """
-    mcp = _import_mcp()
+    mcp = import_mcp()
     place = server
     if not isinstance(server, str):
         command, *arguments = server
@@ -62,7 +61,7 @@ async def open_mcp_server(server: str | Sequence[str], tools: Sequence[str] = ()
     failure: Exception | None = None
     async with mcp.Client(place) as client:
         try:
-            listed = {spec.name: spec for spec in await _list_tools(client)}
+            listed = {spec.name: spec for spec in await list_tools(client)}
             unknown = [name for name in tools if name not in listed]
             if unknown:
                 raise ConfigError(
@@ -74,24 +73,3 @@ async def open_mcp_server(server: str | Sequence[str], tools: Sequence[str] = ()
             failure = error
     if failure is not None:
         raise failure
-
-
-async def _list_tools(client: Any) -> list[ToolSpec]:
-    specs: list[ToolSpec] = []
-    cursor: str | None = None
-    while True:
-        page = await client.list_tools(cursor=cursor)
-        specs += [
-            ToolSpec(name=tool.name, description=tool.description or "", parameters=tool.input_schema)
-            for tool in page.tools
-        ]
-        cursor = page.next_cursor
-        if not cursor:
-            return specs
-
-
-def _import_mcp() -> Any:
-    try:
-        return importlib.import_module("mcp")
-    except ModuleNotFoundError as error:
-        raise ConfigError("recording an MCP server needs its client: pip install 'turnwright[mcp]'") from error
