@@ -1,9 +1,9 @@
-"""Sandbox: where code that nobody vouches for runs.
+r"""Sandbox: where code that nobody vouches for runs.
 
     sandbox = open_sandbox()                              # bubblewrap, else landlock, else SandboxError
     with sandbox.workspace(SandboxLimits()) as workspace: # a private folder, gone in the end
         workspace.write("main.py", b"print(6 * 7)")
-        result = workspace.run(["python3", "main.py"])    # result.ending == "exited", result.stdout == "42\\n"
+        result = workspace.run(["python3", "main.py"])    # result.ending == "exited", result.stdout == "42\n"
 
 What a program does to itself - crash, loop, print without end, ask for too much - is a ``RunResult``. What keeps the
 sandbox from doing its work is a ``SandboxError``: a failure of infrastructure, never an answer and never a reward.

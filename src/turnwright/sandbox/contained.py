@@ -1,0 +1,204 @@
+"""ContainedWorkspace: what back ends share - a folder of the host, and programs that run in it under a supervisor."""
+
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from turnwright.sandbox.base import Conversation, RunResult, SandboxError, SandboxLimits, Workspace
+from turnwright.sandbox.conversation import LineConversation
+from turnwright.sandbox.files import list_files, read_file, write_file
+from turnwright.sandbox.folder import held_folder, remove_tree
+from turnwright.sandbox.supervised import Running, Settings
+from turnwright.sandbox.user import own_user
+
+INTERPRETER = "python3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one program runs, in paths of the host."""
+
+    files: Path
+    """The workspace."""
+    temporary: Path
+    """A folder of this run alone."""
+    readable: tuple[Path, ...]
+    limits: SandboxLimits
+    user: int | None
+    """Whom the program runs as, a user of this workspace alone; None = whoever runs Turnwright."""
+
+
+class BackEnd(Protocol):
+    """How one kind of sandbox contains a program."""
+
+    def inside(self, place: Place) -> tuple[str, str]:
+        """Return the paths of workspace and temporary folder as the program sees them."""
+        ...
+
+    def complete(self, place: Place, settings: Settings) -> Settings:
+        """Return what the supervisor is told."""
+        ...
+
+    def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
+        """Return the command that starts the supervisor; descriptors it inherits are added to ``handed``."""
+        ...
+
+
+class ContainedWorkspace:
+    """Implements Workspace over a back end."""
+
+    def __init__(self, back_end: BackEnd, limits: SandboxLimits, readable: Sequence[Path], folder: Path) -> None:
+        """Take an empty folder that somebody holds and removes."""
+        self._back_end = back_end
+        self._limits = limits
+        self._readable = tuple(Path(path).absolute() for path in readable)
+        self._folder = folder
+        self._user = own_user()
+        self._files = self._make("files")
+        self._running: set[Running] = set()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put a file, and the folders above it."""
+        write_file(self._files, path, content, self._user)
+
+    def read(self, path: str) -> bytes:
+        """Return a file's content."""
+        return read_file(self._files, path)
+
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of all regular files."""
+        return list_files(self._files)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        limits: SandboxLimits | None = None,
+    ) -> RunResult:
+        """Run a program until it and all it started have ended."""
+        limits = limits or self._limits
+        with self._started(command, environment or {}, limits, stdin, limits.wall_seconds) as running:
+            return running.result()
+
+    @contextmanager
+    def converse(self, command: Sequence[str]) -> Iterator[Conversation]:
+        """Start a program to be asked line by line."""
+        with self._started(command, {}, self._limits, None, None) as running:
+            conversation = LineConversation(running, command[0], self._limits.wall_seconds)
+            try:
+                yield conversation
+            finally:
+                running.cut("closed")
+                conversation.result()
+
+    def close(self) -> None:
+        """End whatever runs, and wait until it has ended."""
+        with self._changed:
+            self._closed = True
+            for running in self._running:
+                running.cut("closed")
+            self._changed.wait_for(lambda: not self._running)
+
+    @contextmanager
+    def _started(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        limits: SandboxLimits,
+        stdin: bytes | None,
+        wall_seconds: float | None,
+    ) -> Iterator[Running]:
+        if not command:
+            raise ValueError("the command is empty: give a program and its arguments")
+        temporary = self._make(f"temporary-{secrets.token_hex(8)}")
+        try:
+            place = Place(
+                files=self._files, temporary=temporary, readable=self._readable, limits=limits, user=self._user
+            )
+            folder, home = self._back_end.inside(place)
+            settings = Settings(
+                command=(sys.executable if command[0] == INTERPRETER else command[0], *command[1:]),
+                environment={
+                    "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+                    "HOME": home,
+                    "LANG": "C.UTF-8",
+                    "TMPDIR": home,
+                    **environment,
+                },
+                folder=folder,
+                writable=(folder, home),
+                readable=tuple(map(str, self._readable)),
+                limits=limits,
+                wall_seconds=wall_seconds,
+                user=self._user,
+            )
+            running = self._enter(place, settings, stdin)
+            try:
+                yield running
+            finally:
+                self._leave(running)
+        finally:
+            remove_tree(temporary)
+
+    def _enter(self, place: Place, settings: Settings, stdin: bytes | None) -> Running:
+        # Under the lock, so that closing misses none.
+        with self._changed:
+            if self._closed:
+                raise SandboxError("the workspace is closed: run programs before its context is left")
+            running = Running(
+                self._back_end.complete(place, settings),
+                lambda arguments, handed: self._back_end.command(place, arguments, handed),
+                stdin=stdin,
+            )
+            self._running.add(running)
+            return running
+
+    def _leave(self, running: Running) -> None:
+        with self._changed:
+            self._running.discard(running)
+            self._changed.notify_all()
+
+    def _make(self, name: str) -> Path:
+        folder = self._folder / name
+        folder.mkdir(mode=0o700)
+        if self._user is not None:
+            os.chown(folder, self._user, self._user)
+        return folder
+
+
+@contextmanager
+def contained_workspace(back_end: BackEnd, limits: SandboxLimits, readable: Sequence[Path]) -> Iterator[Workspace]:
+    """Hold a workspace; leaving it ends its programs and removes its files.
+
+    Raises:
+        SandboxError: a path of ``readable`` does not exist, or the folder cannot be made or removed.
+    """
+    missing = [str(path) for path in readable if not Path(path).exists()]
+    if missing:
+        raise SandboxError(f"readable names {missing[0]!r}, which does not exist: give existing files and folders")
+    try:
+        with held_folder() as folder:
+            workspace = ContainedWorkspace(back_end, limits, readable, folder)
+            try:
+                yield workspace
+            finally:
+                workspace.close()
+    except OSError as error:
+        raise SandboxError(f"a workspace cannot be made or removed: {error}") from error
+
+
+def interpreter_folders() -> tuple[Path, ...]:
+    """Return the folders of the interpreter and its packages that lie outside /usr, upper ones first."""
+    program = Path(sys.executable).resolve()
+    folders = {Path(sys.base_prefix).absolute(), Path(sys.prefix).absolute(), program.parents[1]}
+    return tuple(sorted(folder for folder in folders if not folder.is_relative_to("/usr")))
