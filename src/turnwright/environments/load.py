@@ -21,6 +21,7 @@ BUILT_IN: Mapping[str, str] = {
     "returns_desk": "turnwright.environments.returns_desk.environment:ReturnsDesk",
     "prompts": "turnwright.environments.prompts:Prompts",
     "procedures": "turnwright.environments.procedures:GeneratedProcedures",
+    "content_moderation": "turnwright.environments.content_moderation.environment:ContentModeration",
     "support_desk": "turnwright.environments.support_desk.environment:SupportDesk",
 }
 FORMS = f"'package.module:Class', 'path/file.py:Class', 'sop:FOLDER' or a built-in name ({', '.join(BUILT_IN)})"
