@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from turnwright.sandbox.contained import Place, contained_workspace, interpreter
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
 from turnwright.sandbox.supervised import SUPERVISOR, Settings, sealed
+from turnwright.sandbox.user import tasks_of_this_user
 
 SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime")
@@ -27,6 +29,7 @@ class BubblewrapSandbox:
     """Implements Sandbox with the program ``bwrap``."""
 
     name = "bubblewrap"
+    own_user = True
 
     def __init__(self) -> None:
         """Find bwrap, and sweep what killed processes left.
@@ -50,8 +53,11 @@ class BubblewrapSandbox:
 
     def complete(self, place: Place, settings: Settings) -> Settings:
         """Return what the supervisor is told."""
-        # Without root, the user's processes in the namespace begin with the supervisor.
-        return replace(settings, namespaced=True, other_processes=0 if place.user is not None else 1)
+        others = 0
+        if place.user is None:
+            # Before Linux 5.14 the kernel counts all processes of the user, since then those of the namespace.
+            others = 1 if _kernel() >= (5, 14) else tasks_of_this_user()
+        return replace(settings, namespaced=True, other_processes=others)
 
     def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
         """Return the command that starts the supervisor."""
@@ -102,3 +108,8 @@ def _root(place: Place) -> Iterator[str]:
 
 def _there(path: Path) -> bool:
     return path.is_relative_to("/usr") or str(path) in ("/dev", "/proc", TEMPORARY, *SYSTEM_FOLDERS)
+
+
+def _kernel() -> tuple[int, int]:
+    major, minor, *_ = re.findall(r"\d+", platform.release())
+    return int(major), int(minor)

@@ -37,6 +37,9 @@ class Place:
 class BackEnd(Protocol):
     """How one kind of sandbox contains a program."""
 
+    own_user: bool
+    """Whether each workspace gets a user of its own, where there is a right to choose one."""
+
     def inside(self, place: Place) -> tuple[str, str]:
         """Return the paths of workspace and temporary folder as the program sees them."""
         ...
@@ -59,7 +62,7 @@ class ContainedWorkspace:
         self._limits = limits
         self._readable = tuple(Path(path).absolute() for path in readable)
         self._folder = folder
-        self._user = own_user()
+        self._user = own_user() if back_end.own_user else None
         self._files = self._make("files")
         self._running: set[Running] = set()
         self._changed = threading.Condition()
@@ -170,9 +173,12 @@ class ContainedWorkspace:
 
     def _make(self, name: str) -> Path:
         folder = self._folder / name
-        folder.mkdir(mode=0o700)
-        if self._user is not None:
-            os.chown(folder, self._user, self._user)
+        try:
+            folder.mkdir(mode=0o700)
+            if self._user is not None:
+                os.chown(folder, self._user, self._user)
+        except OSError as error:
+            raise SandboxError(f"the folder {folder} cannot be made: {error}") from error
         return folder
 
 
@@ -186,15 +192,12 @@ def contained_workspace(back_end: BackEnd, limits: SandboxLimits, readable: Sequ
     missing = [str(path) for path in readable if not Path(path).exists()]
     if missing:
         raise SandboxError(f"readable names {missing[0]!r}, which does not exist: give existing files and folders")
-    try:
-        with held_folder() as folder:
-            workspace = ContainedWorkspace(back_end, limits, readable, folder)
-            try:
-                yield workspace
-            finally:
-                workspace.close()
-    except OSError as error:
-        raise SandboxError(f"a workspace cannot be made or removed: {error}") from error
+    with held_folder() as folder:
+        workspace = ContainedWorkspace(back_end, limits, readable, folder)
+        try:
+            yield workspace
+        finally:
+            workspace.close()
 
 
 def interpreter_folders() -> tuple[Path, ...]:

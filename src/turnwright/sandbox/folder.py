@@ -14,8 +14,10 @@ import secrets
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from turnwright.sandbox.base import SandboxError
 
 PREFIX = "turnwright-sandbox-"
 NAME = re.compile(re.escape(PREFIX) + r"\w{8}")
@@ -23,18 +25,16 @@ NAME = re.compile(re.escape(PREFIX) + r"\w{8}")
 
 @contextmanager
 def held_folder() -> Iterator[Path]:
-    """Make a folder, hold it locked, and remove it with everything in it."""
-    # It gets the name a sweep looks for only once it is locked.
-    folder = Path(tempfile.mkdtemp(prefix="turnwright-new-"))
+    """Make a folder, hold it locked, and remove it with everything in it.
+
+    Raises:
+        SandboxError: it cannot be made or removed.
+    """
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        folder.rmdir()
-        raise
+        folder, descriptor = _make_locked()
+    except OSError as error:
+        raise SandboxError(f"no folder can be made in {tempfile.gettempdir()}: {error}") from error
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        folder = folder.rename(folder.with_name(PREFIX + folder.name[-8:]))
-        folder.chmod(0o711)
         yield folder
     finally:
         try:
@@ -48,24 +48,25 @@ def sweep_folders() -> tuple[str, ...]:
     swept: list[str] = []
     for entry in os.scandir(tempfile.gettempdir()):
         if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and _abandoned(entry.path):
-            remove_tree(Path(entry.path))
-            swept.append(entry.path)
+            with suppress(SandboxError):  # two openers may sweep at once
+                remove_tree(Path(entry.path))
+                swept.append(entry.path)
     return tuple(sorted(swept))
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder whatever a program made of it: read-only parts, links, a nest too deep for any path."""
+    """Remove a folder whatever a program made of it: read-only parts, links, a nest too deep for any path.
+
+    Raises:
+        SandboxError: the system does not let it go.
+    """
     try:
-        top = open_folder(str(folder))
+        _empty(folder)
+        folder.rmdir()
     except FileNotFoundError:
         return
-    try:
-        while names := names_in(top):
-            for name in names:
-                _remove_entry(top, name)
-    finally:
-        os.close(top)
-    folder.rmdir()
+    except OSError as error:
+        raise SandboxError(f"the folder {folder} of a workspace cannot be removed: {error}") from error
 
 
 def names_in(folder: int) -> list[str]:
@@ -89,6 +90,29 @@ def open_folder(name: str, within: int | None = None) -> int:
         finally:
             os.close(place)
         return os.open(name, os.O_RDONLY | flags, dir_fd=within)
+
+
+def _make_locked() -> tuple[Path, int]:
+    # It gets the name a sweep looks for only once it is locked.
+    folder = Path(tempfile.mkdtemp(prefix="turnwright-new-"))
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # too many open files
+        folder.rmdir()
+        raise
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    folder.chmod(0o711)
+    return folder.rename(folder.with_name(PREFIX + folder.name[-8:])), descriptor
+
+
+def _empty(folder: Path) -> None:
+    top = open_folder(str(folder))
+    try:
+        while names := names_in(top):
+            for name in names:
+                _remove_entry(top, name)
+    finally:
+        os.close(top)
 
 
 def _remove_entry(top: int, name: str) -> None:

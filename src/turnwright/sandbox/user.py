@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 FIRST = 0x60000000
@@ -29,3 +30,13 @@ def _mapped(table: Path) -> tuple[int, int]:
     lines = [[int(word) for word in line.split()] for line in table.read_text(encoding="ascii").splitlines()]
     start, _, length = max(lines, key=lambda line: line[2])
     return start, start + length
+
+
+def tasks_of_this_user() -> int:
+    """Return how many processes and threads the user has, as far as they can be seen."""
+    user, found = os.geteuid(), 0
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):  # gone meanwhile
+            if process.name.isdigit() and process.stat().st_uid == user:
+                found += sum(1 for _ in (process / "task").iterdir())
+    return found
