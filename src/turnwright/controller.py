@@ -25,20 +25,20 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from turnwright.config import RunConfig
-from turnwright.config.steps import count_steps
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import Attempt, Group
 from turnwright.core.outcome import Failed
 from turnwright.core.protocols import Sink
-from turnwright.core.seeding import derive_key, generator
+from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
+from turnwright.core.trajectory import Row
 from turnwright.environments.base import Environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.watch import pass_metrics, score_metrics, with_score
@@ -52,8 +52,9 @@ from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.batches import Batches, batch_record
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
-from turnwright.rollout.metrics import attempt_metrics, group_metrics
+from turnwright.rollout.metrics import attempt_metrics, group_metrics, with_domains
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.trainable import token_metrics, trainable_groups
 from turnwright.rundir.writer import RunWriter
@@ -75,6 +76,8 @@ class Components:
     optimizer: Optimizer
     step_settings: StepSettings
     limits: EpisodeLimits
+    turn_limits: Mapping[str, int]
+    """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
     train_tasks: Sequence[Task]
     validation_tasks: Sequence[Task]
     scorer: Scorer | None
@@ -109,7 +112,7 @@ class Controller:
         self.sinks = sinks
         self._on_validation, self._on_training = on_validation, on_training
         self._learner = learner_executor(config.learner.num_threads)
-        self.steps = count_steps(config, len(components.train_tasks))
+        self.batches = Batches(config, components.train_tasks)
         self._runner: EpisodeRunner | None = None
 
     async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
@@ -129,7 +132,7 @@ class Controller:
                 self._runner = runner
                 if not resume_from and self.config.schedule.val_every:
                     self._report(0, await self._validate(0))
-                while step < self.steps.total:
+                while step < self.batches.total:
                     step += 1
                     await self._step(step, finished if step == resume_from + 1 else ())
             self.writer.status("finished", step)
@@ -167,13 +170,10 @@ class Controller:
         metrics = dict(result.metrics)
         if result.num_updates:
             metrics["training/canary_gap"] = await self._canary(step)
-        metrics |= attempt_metrics(attempts, "rollout")
-        metrics |= group_metrics(groups, batch_size=self.config.algorithm.global_batch_size)
-        metrics |= self._score(attempts)
-        metrics |= token_metrics(attempts, rows)
+        metrics |= with_domains(groups, lambda some: self._describe(some, rows))
+        metrics |= self.batches.metrics(step)
         metrics |= {
             "training/global_step": float(step),
-            "training/epoch": float((step - 1) // self.steps.per_epoch),
             "timing_s/rollout": collected - started,
             "timing_s/training": trained - collected,
         }
@@ -197,13 +197,12 @@ class Controller:
 
     async def _collect(self, step: int, finished: Sequence[Attempt]) -> list[Group]:
         """Collect the groups of a step; attempts that an interrupted process finished are not made again."""
-        algorithm = self.config.algorithm
-        epoch, position = divmod(step - 1, self.steps.per_epoch)
-        order = list(self.components.train_tasks)
-        generator(self.config.run.seed, "task order", epoch).shuffle(order)
-        tasks = order[position * algorithm.global_batch_size : (position + 1) * algorithm.global_batch_size]
-        first = epoch * algorithm.group_size
-        wanted = [Wanted(task=task, attempt=first + i) for task in tasks for i in range(algorithm.group_size)]
+        size = self.config.algorithm.group_size
+        dealt = self.batches.deal(step)
+        if self.batches.domains:
+            self.writer.batch(batch_record(step, dealt))
+        groups = [[Wanted(task=one.task, attempt=one.epoch * size + i) for i in range(size)] for one in dealt]
+        wanted = [entry for group in groups for entry in group]
         # A failed attempt is made again: what broke may have been mended since.
         known = {a.episode.key: a for a in finished if not isinstance(a.episode.outcome, Failed)}
         missing = [entry for entry in wanted if entry.key not in known]
@@ -214,10 +213,10 @@ class Controller:
             on_attempt=lambda attempt: self.writer.attempt(step, attempt),
         )
         known |= {attempt.episode.key: attempt for attempt in made}
-        by_task: dict[str, list[Attempt]] = {}
-        for entry in wanted:
-            by_task.setdefault(entry.task.id, []).append(known[entry.key])
-        return [Group(task=task, attempts=tuple(by_task[task.id])) for task in tasks]
+        return [
+            Group(task=one.task, attempts=tuple(known[entry.key] for entry in group))
+            for one, group in zip(dealt, groups, strict=True)
+        ]
 
     async def _validate(self, step: int) -> dict[str, float]:
         """Play the validation tasks; the random numbers are the same each time, so that curves compare policies."""
@@ -240,11 +239,7 @@ class Controller:
         for attempt in attempts:
             by_task.setdefault(attempt.episode.task.id, []).append(attempt)
         groups = [Group(task=task, attempts=tuple(by_task[task.id])) for task in tasks]
-        metrics = attempt_metrics(attempts, "val")
-        metrics |= pass_metrics(
-            groups, "val", pass_k_values=section.pass_k_values, success_threshold=section.success_threshold
-        )
-        return metrics | self._score(attempts, prefix="val/score")
+        return with_domains(groups, self._describe_validation)
 
     async def _collect_attempts(
         self, wanted: Sequence[Wanted], *, seed: int, temperature: float, on_attempt: Callable[[Attempt], None]
@@ -262,6 +257,7 @@ class Controller:
                     max_tokens=config.sampling.sampling_max_tokens,
                 ),
                 limits=self.components.limits,
+                turn_limits=self.components.turn_limits,
                 max_concurrency=config.rollout.rollout_max_concurrency,
                 max_retries=config.rollout.rollout_max_retries,
             ),
@@ -294,7 +290,27 @@ class Controller:
             components.engine.close_episode(key)
         return require_same_weights(components.policy, prompt, generation.token_ids, generation.logprobs)
 
-    def _score(self, attempts: Iterable[Attempt], prefix: str = "score") -> dict[str, float]:
+    def _describe(self, groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, float]:
+        """Return what some groups of a step say; ``rows`` are those of the whole step."""
+        attempts = [attempt for group in groups for attempt in group.attempts]
+        keys = {attempt.episode.key for attempt in attempts}
+        return {
+            **attempt_metrics(attempts, "rollout"),
+            **group_metrics(groups, batch_size=len(groups)),
+            **self._score(attempts, "score"),
+            **token_metrics(attempts, [row for row in rows if row.key in keys]),
+        }
+
+    def _describe_validation(self, groups: Sequence[Group]) -> dict[str, float]:
+        """Return what some groups of a validation say."""
+        attempts = [attempt for group in groups for attempt in group.attempts]
+        section = self.config.validation
+        passed = pass_metrics(
+            groups, "val", pass_k_values=section.pass_k_values, success_threshold=section.success_threshold
+        )
+        return attempt_metrics(attempts, "val") | passed | self._score(attempts, "val/score")
+
+    def _score(self, attempts: Sequence[Attempt], prefix: str) -> dict[str, float]:
         episodes = [attempt.episode for attempt in attempts]
         threshold = self.config.validation.success_threshold
         return score_metrics(episodes, self.components.scorer, prefix, success_threshold=threshold)
@@ -312,7 +328,7 @@ class Controller:
         )
 
     def _due(self, step: int, every: int) -> bool:
-        return step == self.steps.total or bool(every and step % every == 0)
+        return step == self.batches.total or bool(every and step % every == 0)
 
     def _report(self, step: int, metrics: dict[str, float]) -> None:
         self.writer.metrics(step, metrics)

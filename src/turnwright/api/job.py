@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from turnwright.api.process import failure, start_command
-from turnwright.config.steps import count_steps
 from turnwright.core.errors import TurnwrightError
-from turnwright.environments.load import load_environment
+from turnwright.environments.mixture import load_choice
+from turnwright.rollout.batches import Batches
 from turnwright.rundir.catalog import find_run, summarise
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
@@ -137,8 +137,7 @@ class Job:
 
     def _num_steps(self) -> int:
         config = RunReader(self.output_path).config().config
-        environment = load_environment(config.environment.name, config.environment.options)
-        return count_steps(config, sum(1 for _ in environment.tasks("train"))).total
+        return Batches(config, tuple(load_choice(config.environment).tasks("train"))).total
 
     def _failure(self) -> TurnwrightError:
         file = _console_file(self.output_path)

@@ -15,6 +15,8 @@ from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError
 
 DEFAULT = "default"
+WIDEST = 60
+"""Characters that a column of the table is padded to; a longer value pushes its own line alone."""
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -56,7 +58,7 @@ class ResolvedConfig:
     def describe(self) -> str:
         """Return the table that ``--dry-run`` prints: every value and where it came from."""
         rows = [(setting.key, as_text(setting.value), setting.source) for setting in self.settings()]
-        widths = [max(len(row[column]) for row in rows) for column in range(2)]
+        widths = [min(WIDEST, max(len(row[column]) for row in rows)) for column in range(2)]
         return "\n".join(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}" for key, value, source in rows)
 
     def to_json(self) -> str:

@@ -22,7 +22,7 @@ def count_steps(config: RunConfig, num_train_tasks: int) -> StepCount:
     if not per_epoch:
         raise ConfigError(
             f"algorithm.global_batch_size = {size} is more than the {num_train_tasks} training tasks of environment "
-            f"{config.environment.name!r}: lower it or add tasks"
+            f"{config.environment.title!r}: lower it or add tasks"
         )
     most = schedule.max_steps
     return StepCount(

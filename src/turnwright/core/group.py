@@ -50,3 +50,5 @@ class TrainableGroup:
 
     task_id: str
     attempts: tuple[TrainableAttempt, ...]
+    domain: str | None = None
+    """Member of a mixture that the task belongs to."""

@@ -31,6 +31,10 @@ class Quota:
         self._places: dict[str, list[int]] = {name: [] for name in self._parts}
         self._sequence: list[str] = []
 
+    def share(self, domain: str) -> Fraction:
+        """Return a domain's part of all groups."""
+        return Fraction(self._parts[domain], self._whole)
+
     def domain(self, number: int) -> str:
         """Return the domain of a group, counted from 0 over the whole run."""
         self._extend(number + 1)

@@ -4,6 +4,7 @@ It never sees the learner: whoever calls it hands over a way to collect attempts
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -12,7 +13,7 @@ from pathlib import Path
 from turnwright.core.episode import Episode
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
-from turnwright.evaluation.result import EvaluationResult, OutcomeShares, PassRate, TaskResult
+from turnwright.evaluation.result import DomainResult, EvaluationResult, OutcomeShares, PassRate, TaskResult
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.statistics import (
     Interval,
@@ -20,9 +21,10 @@ from turnwright.evaluation.statistics import (
     pass_at_k,
     pass_power_k,
     share_interval,
+    share_over_strata,
     wilson_interval,
 )
-from turnwright.evaluation.suites import REWARD, Suite, build_scorer, select_tasks
+from turnwright.evaluation.suites import Suite, build_scorer, select_tasks
 from turnwright.evaluation.watch import with_score
 
 FAILED_SHARE_WARNING = 0.05
@@ -96,8 +98,9 @@ def summarise(
     """
     sampled_by_task = _by_task(tasks, sampled)
     greedy_by_task = _by_task(tasks, greedy)
-    names = sorted({name for episode in (*sampled, *greedy) if episode.score for name in episode.score.fields})
+    names = _field_names((*sampled, *greedy))
     rows = tuple(_task_result(task, sampled_by_task[task.id], greedy_by_task[task.id], names) for task in tasks)
+    domains = tuple(suite.scorers)
     outcomes = _outcome_shares((*sampled, *greedy))
     greedy_scored = [row.greedy for row in rows if row.greedy is not None]
     scored = {task_id: _scored(episodes) for task_id, episodes in sampled_by_task.items()}
@@ -110,8 +113,8 @@ def summarise(
         environment=suite.environment,
         options=suite.options,
         split=suite.split,
-        scorer=suite.scorer,
-        reward_is_scorer=suite.allow_reward_as_scorer and suite.scorer == REWARD,
+        scorer=suite.judge,
+        reward_is_scorer=suite.judged_by_reward,
         checkpoint=checkpoint,
         step=step,
         tasks_hash=hash_tasks(tasks),
@@ -127,14 +130,14 @@ def summarise(
         ),
         greedy_field_accuracy=_share(
             {
-                task_id: list(_field_shares(_scored(episodes), names).values())
-                for task_id, episodes in greedy_by_task.items()
+                task.id: list(_field_shares(_scored(greedy_by_task[task.id]), names[task.domain]).values())
+                for task in tasks
             },
             suite,
         ),
         fields={
             name: interval
-            for name in names
+            for name in sorted({name for own in names.values() for name in own})
             if (interval := _share({row.task_id: [row.fields[name]] for row in rows if name in row.fields}, suite))
         },
         completion=_share(
@@ -146,7 +149,48 @@ def summarise(
         outcomes=outcomes,
         warnings=_warnings(suite, rows, outcomes),
         tasks=rows,
+        domains={domain: _domain_result(domain, suite, tasks, sampled, greedy) for domain in domains},
+        macro_success=_macro(rows, domains, suite, lambda row: row.successes / row.attempts if row.attempts else None),
+        macro_greedy_success=_macro(rows, domains, suite, lambda row: row.greedy),
     )
+
+
+def _domain_result(
+    domain: str, suite: Suite, tasks: Sequence[Task], sampled: Sequence[Episode], greedy: Sequence[Episode]
+) -> DomainResult:
+    own = summarise(
+        replace(suite, scorer=suite.scorers[domain], scorers={}),
+        tasks=[task for task in tasks if task.domain == domain],
+        sampled=[episode for episode in sampled if episode.task.domain == domain],
+        greedy=[episode for episode in greedy if episode.task.domain == domain],
+        checkpoint="",
+    )
+    return DomainResult(
+        environment=suite.options[domain]["name"],
+        scorer=own.scorer,
+        num_tasks=own.num_tasks,
+        success=own.success,
+        greedy_success=own.greedy_success,
+        field_accuracy=own.field_accuracy,
+        fields=own.fields,
+        completion=own.completion,
+        reward=own.reward,
+        turns_mean=own.turns_mean,
+        outcomes=own.outcomes,
+    )
+
+
+def _macro(
+    rows: Sequence[TaskResult], domains: Sequence[str], suite: Suite, measure: Callable[[TaskResult], float | None]
+) -> Interval | None:
+    """Return the mean over domains; None outside a mixture, and where a domain has no value to count."""
+    values: dict[str | None, dict[str, list[float]]] = {domain: {} for domain in domains}
+    for row in rows if domains else ():
+        if (value := measure(row)) is not None:
+            values[row.domain][row.task_id] = [float(value)]
+    if not values or not all(values.values()):
+        return None
+    return share_over_strata(list(values.values()), resamples=suite.resamples, seed=suite.seed)
 
 
 def hash_tasks(tasks: Iterable[Task]) -> str:
@@ -170,7 +214,17 @@ def _scored(episodes: Sequence[Episode]) -> list[Episode]:
     return [episode for episode in episodes if episode.score is not None]
 
 
-def _task_result(task: Task, sampled: Sequence[Episode], greedy: Sequence[Episode], names: Sequence[str]) -> TaskResult:
+def _field_names(episodes: Iterable[Episode]) -> dict[str | None, list[str]]:
+    """Return the output fields that scores name, by domain."""
+    found: defaultdict[str | None, set[str]] = defaultdict(set)
+    for episode in episodes:
+        found[episode.task.domain].update(episode.score.fields if episode.score else ())
+    return defaultdict(list, {domain: sorted(names) for domain, names in found.items()})
+
+
+def _task_result(
+    task: Task, sampled: Sequence[Episode], greedy: Sequence[Episode], names: Mapping[str | None, Sequence[str]]
+) -> TaskResult:
     scored = _scored(sampled)
     greedy_scored = _scored(greedy)
     return TaskResult(
@@ -180,7 +234,8 @@ def _task_result(task: Task, sampled: Sequence[Episode], greedy: Sequence[Episod
         successes=sum(episode.score.success for episode in scored if episode.score),
         failed=len(sampled) - len(scored),
         greedy=greedy_scored[0].score.success if greedy_scored and greedy_scored[0].score else None,
-        fields=_field_shares(scored, names),
+        fields=_field_shares(scored, names[task.domain]),
+        domain=task.domain,
     )
 
 
@@ -235,7 +290,7 @@ def _outcome_shares(episodes: Sequence[Episode]) -> OutcomeShares:
 
 def _warnings(suite: Suite, rows: Sequence[TaskResult], outcomes: OutcomeShares) -> tuple[str, ...]:
     warnings: list[str] = []
-    if suite.allow_reward_as_scorer and suite.scorer == REWARD:
+    if suite.judged_by_reward:
         warnings.append("Success is judged by the environment's own reward: it cannot show that the reward is right.")
     if outcomes.failed > FAILED_SHARE_WARNING:
         warnings.append(

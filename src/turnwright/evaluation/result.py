@@ -37,6 +37,8 @@ class TaskResult:
     """Success of the greedy attempt; None when there is none or it failed."""
     fields: Mapping[str, float] = field(default_factory=dict)
     """Per output field: share of the scored sampled attempts that got it right."""
+    domain: str | None = None
+    """Member of a mixture that the task belongs to."""
 
     @property
     def field_accuracy(self) -> float | None:
@@ -51,6 +53,23 @@ class OutcomeShares:
     rewarded: float
     truncated: float
     failed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainResult:
+    """One domain of a mixture, on its own tasks alone; fields as in EvaluationResult."""
+
+    environment: str
+    scorer: str
+    num_tasks: int
+    success: Interval | None
+    greedy_success: Interval | None
+    field_accuracy: Interval | None
+    fields: Mapping[str, Interval]
+    completion: Interval | None
+    reward: Interval | None
+    turns_mean: float | None
+    outcomes: OutcomeShares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +117,11 @@ class EvaluationResult:
     warnings: tuple[str, ...]
     """Plain sentences on what weakens this result."""
     tasks: tuple[TaskResult, ...]
+    domains: Mapping[str, DomainResult] = field(default_factory=dict)
+    """Of a mixture: each domain by itself. ``success`` and the other numbers above pool the tasks of all (micro)."""
+    macro_success: Interval | None = None
+    """Mean of the domains' success, each counting the same however many tasks it has; None outside a mixture."""
+    macro_greedy_success: Interval | None = None
 
     def to_json(self) -> str:
         """Return the result as one indented JSON object (schemas/evaluation.json)."""

@@ -34,7 +34,8 @@ class Interval:
     low: float
     high: float
     method: str
-    """"wilson", "cluster_bootstrap", "paired_bootstrap", or "wilson_over_tasks" (see ``share_interval``)."""
+    """"wilson", "cluster_bootstrap", "stratified_bootstrap", "paired_bootstrap", or "wilson_over_tasks" (see
+    ``share_interval``)."""
 
 
 def wilson_interval(successes: int, n: int, *, method: str = "wilson") -> Interval:
@@ -83,6 +84,53 @@ def share_interval(
     interval = cluster_bootstrap(values_by_task, resamples=resamples, seed=seed)
     if interval.low == interval.high and interval.value in (0.0, 1.0):
         num_tasks = sum(1 for values in values_by_task.values() if values)
+        return wilson_interval(round(interval.value) * num_tasks, num_tasks, method="wilson_over_tasks")
+    return interval
+
+
+def stratified_bootstrap(
+    strata: Sequence[Mapping[str, Sequence[float]]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Return the mean over strata of the mean over their tasks, resampling whole tasks within each stratum.
+
+    Every stratum counts the same, however many tasks it has. Efron and Tibshirani 1993, chapter 8.
+
+    Args:
+        strata: Values by task, for each stratum; tasks without a value are left out.
+        resamples: Bootstrap resamples.
+        seed: Their seed.
+
+    Raises:
+        ValueError: a stratum has no task with a value: a mean over the others would not speak for it.
+    """
+    import numpy as np
+
+    means = [
+        np.array([sum(values) / len(values) for values in tasks.values() if values], dtype=np.float64)
+        for tasks in strata
+    ]
+    if not means or any(each.size == 0 for each in means):
+        raise ValueError("stratified_bootstrap needs at least one task with a value in every stratum")
+    drawn = [_resampled_means(each, resamples=resamples, seed=seed + index) for index, each in enumerate(means)]
+    value = float(np.mean([each.mean() for each in means]))
+    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
+    if isclose(low, high, abs_tol=1e-12):
+        low = high = value
+    return Interval(value=value, low=float(low), high=float(high), method="stratified_bootstrap")
+
+
+def share_over_strata(
+    strata: Sequence[Mapping[str, Sequence[float]]], *, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Return ``stratified_bootstrap`` of values in 0..1, or Wilson when every value is 0 or every value is 1.
+
+    A mean of k equal shares over n_1 ... n_k tasks has the variance of one share over k^2 / sum_i(1 / n_i) tasks: that
+    is the n of Wilson's interval, rounded down.
+    """
+    interval = stratified_bootstrap(strata, resamples=resamples, seed=seed)
+    if interval.low == interval.high and interval.value in (0.0, 1.0):
+        sizes = [sum(1 for values in tasks.values() if values) for tasks in strata]
+        num_tasks = max(1, int(len(sizes) ** 2 / sum(1 / size for size in sizes)))
         return wilson_interval(round(interval.value) * num_tasks, num_tasks, method="wilson_over_tasks")
     return interval
 
@@ -139,6 +187,16 @@ def _check_counts(n: int, c: int, k: int) -> None:
 def _percentiles(task_values: "NDArray[Any]", *, resamples: int, seed: int) -> tuple[float, float]:
     import numpy as np
 
+    low, high = np.percentile(_resampled_means(task_values, resamples=resamples, seed=seed), [2.5, 97.5])
+    # Equal values: the mean of a resample may differ in the last bit from the value itself.
+    if isclose(low, high, abs_tol=1e-12):
+        return float(task_values.mean()), float(task_values.mean())
+    return float(low), float(high)
+
+
+def _resampled_means(task_values: "NDArray[Any]", *, resamples: int, seed: int) -> "NDArray[Any]":
+    import numpy as np
+
     num_tasks = task_values.size
     generator = np.random.default_rng(seed)
     chunk = max(1, CHUNK_ELEMENTS // num_tasks)
@@ -147,8 +205,4 @@ def _percentiles(task_values: "NDArray[Any]", *, resamples: int, seed: int) -> t
         stop = min(start + chunk, resamples)
         drawn = generator.integers(0, num_tasks, size=(stop - start, num_tasks))
         means[start:stop] = task_values[drawn].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    # Equal values: the mean of a resample may differ in the last bit from the value itself.
-    if isclose(low, high, abs_tol=1e-12):
-        return float(task_values.mean()), float(task_values.mean())
-    return float(low), float(high)
+    return means

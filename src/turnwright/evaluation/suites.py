@@ -5,7 +5,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
@@ -13,6 +13,7 @@ from typing import Any, cast
 from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
 from turnwright.core.task import Split, Task
+from turnwright.evaluation.domains import DomainScorer, tasks_by_domain
 from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer, Scorer, collect_vocabulary
 from turnwright.evaluation.statistics import RESAMPLES
 
@@ -32,10 +33,12 @@ class Suite:
     name: str
     environment: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the environment."""
+    """Arguments of the environment; of a mixture the name and options of each domain's."""
     split: Split = "test"
     scorer: str = FINAL_OUTPUT
     """"final_output", "module:Class", "path.py:Class", or "reward" where allowed."""
+    scorers: Mapping[str, str] = field(default_factory=dict)
+    """Of a mixture: the scorer of each domain, in place of ``scorer``."""
     allow_reward_as_scorer: bool = False
     success_threshold: float = 1.0
     """Reward that counts as success; read by the scorer "reward" alone."""
@@ -53,7 +56,7 @@ class Suite:
 
     def __post_init__(self) -> None:
         """Refuse a suite that cannot be run or that would let the reward judge itself unnoticed."""
-        if self.scorer == REWARD and not self.allow_reward_as_scorer:
+        if self.judged_by_reward and not self.allow_reward_as_scorer:
             raise ConfigError(
                 f"suite {self.name!r} scores with the environment's own reward, which cannot show that the reward is "
                 'right; name an independent scorer ("final_output", "module:Class"), or set '
@@ -69,16 +72,32 @@ class Suite:
                 "greedy = true adds the attempt at temperature 0"
             )
 
+    @property
+    def judge(self) -> str:
+        """Who scores, in words: one name, or of a mixture with several "returns: final_output, words: my.py:Strict"."""
+        if len(set(self.scorers.values())) > 1:
+            return ", ".join(f"{domain}: {name}" for domain, name in sorted(self.scorers.items()))
+        return next(iter(self.scorers.values()), self.scorer)
+
+    @property
+    def judged_by_reward(self) -> bool:
+        """Whether the environment's own reward is the scorer, of any domain."""
+        return REWARD in (self.scorers.values() or (self.scorer,))
+
     @classmethod
     def from_config(cls, config: RunConfig) -> "Suite":
         """Return the suite that a run's [environment] and [evaluation] sections describe."""
-        section = config.evaluation
+        section, choice = config.evaluation, config.environment
+        scorer = section.scorer or FINAL_OUTPUT
+        members = {domain: choice.mixture[domain] for domain in sorted(choice.mixture)}
+        worlds = {domain: {"name": member.name, "options": member.options} for domain, member in members.items()}
         return cls(
             name=section.split,
-            environment=config.environment.name,
-            options=config.environment.options,
+            environment=choice.title,
+            options=worlds or choice.options,
             split=section.split,
-            scorer=section.scorer or FINAL_OUTPUT,
+            scorer=scorer,
+            scorers={domain: member.scorer or scorer for domain, member in members.items()},
             allow_reward_as_scorer=section.allow_reward_as_scorer,
             num_tasks=section.tasks,
             attempts=section.attempts,
@@ -110,10 +129,20 @@ def select_tasks(suite: Suite, tasks: Iterable[Task]) -> tuple[Task, ...]:
 def build_scorer(suite: Suite, split_tasks: Sequence[Task]) -> Scorer:
     """Return the suite's scorer; "final_output" takes its closed vocabulary from all tasks of the split.
 
+    Of a mixture every domain has its own, with the vocabulary of its own tasks.
+
     Raises:
         EnvironmentLoadError: the scorer's name does not resolve to a class with ``score(episode)``.
         ConfigError: the name resolves to something that also computes rewards, and the suite does not allow that.
     """
+    if suite.scorers:
+        tasks = tasks_by_domain(split_tasks)
+        return DomainScorer(
+            {
+                domain: build_scorer(replace(suite, scorer=name, scorers={}), tasks.get(domain, ()))
+                for domain, name in suite.scorers.items()
+            }
+        )
     if suite.scorer == FINAL_OUTPUT:
         return FinalOutputScorer(collect_vocabulary(split_tasks))
     if suite.scorer == REWARD:

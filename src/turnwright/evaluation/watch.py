@@ -8,13 +8,16 @@ from turnwright.core.episode import Episode
 from turnwright.core.group import Group
 from turnwright.core.outcome import Failed
 from turnwright.core.score import Score
+from turnwright.evaluation.domains import DomainScorer
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.statistics import pass_at_k, pass_power_k
 
 
 def with_score(episode: Episode, scorer: Scorer | None) -> Episode:
-    """Return the episode with its score; a failed one gets none, and without a scorer nothing changes."""
+    """Return the episode with its score; a failed one gets none, and without a scorer for it nothing changes."""
     if scorer is None or isinstance(episode.outcome, Failed):
+        return episode
+    if isinstance(scorer, DomainScorer) and not scorer.judges(episode.task):
         return episode
     return replace(episode, score=scorer.score(episode))
 

@@ -12,6 +12,7 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import UnsupportedModelError
@@ -102,6 +103,7 @@ class Gateway:
         sampling: SamplingLimits,
         seed: int | None = None,
         public_columns: Sequence[str] = (),
+        max_turns: int | None = None,
         own_engine_episode: bool = False,
     ) -> Session:
         """Open a trajectory; returns when that is logged.
@@ -112,6 +114,7 @@ class Gateway:
             sampling: The run's temperature and top-p, and the most tokens of a reply.
             seed: Part of every sampling key; None = the run's.
             public_columns: Entries of the task's data that the agent may see.
+            max_turns: Model calls it may make; None = as many as the gateway's limits say.
             own_engine_episode: Open the episode at the engine and close it when the trajectory has ended; otherwise the
                 caller does both.
 
@@ -129,7 +132,8 @@ class Gateway:
                 retry_after=5.0,
             )
         trajectory_id = new_trajectory_id()
-        terms = CallTerms(sampling=sampling, rule=self._rule, limits=self.limits, trained=task.split == "train")
+        limits = self.limits if max_turns is None else replace(self.limits, max_turns=max_turns)
+        terms = CallTerms(sampling=sampling, rule=self._rule, limits=limits, trained=task.split == "train")
         session = Session(
             trajectory_id,
             key,

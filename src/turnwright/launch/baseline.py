@@ -5,7 +5,7 @@ N tasks x group_size attempts are played by the base policy; the independent sco
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from statistics import fmean, pvariance
@@ -20,7 +20,7 @@ from turnwright.core.task import Split
 from turnwright.evaluation.statistics import Interval, share_interval
 from turnwright.evaluation.watch import with_score
 from turnwright.launch.local import build_player, load_tasks, play_attempts
-from turnwright.launch.scoring import choose_scorer
+from turnwright.launch.scoring import configured_scorer
 from turnwright.rundir.files import write_atomic
 
 GROUP_SIZES = (4, 8, 16)
@@ -70,6 +70,8 @@ class Baseline:
     problems: tuple[str, ...]
     """Why training cannot start like this; empty when it can."""
     advice: tuple[str, ...]
+    domains: Mapping[str, "Baseline"] = field(default_factory=dict[str, "Baseline"])
+    """Of a mixture: each domain by itself; what is wrong with one is among the problems above."""
 
     @property
     def passed(self) -> bool:
@@ -108,13 +110,31 @@ async def _run(config: RunConfig, split: Split, num_tasks: int, on_attempt: Call
         )
     finally:
         await player.engine.close()
-    scorer = choose_scorer(config.evaluation.scorer, config.environment.name, every)
+    scorer = configured_scorer(config, every)
     episodes = [with_score(attempt.episode, scorer) for attempt in attempts]
     return assess(episodes, config, split=split)
 
 
 def assess(episodes: Sequence[Episode], config: RunConfig, *, split: str) -> Baseline:
-    """Return what finished, scored episodes say about training from here."""
+    """Return what finished, scored episodes say about training from here, over all and for each domain of a mixture."""
+    whole = _assess(episodes, config, environment=config.environment.title, split=split)
+    domains = {
+        domain: _assess(own, config, environment=member.name, split=split)
+        for domain, member in config.environment.mixture.items()
+        if (own := [episode for episode in episodes if episode.task.domain == domain])
+    }
+    if not domains:
+        return whole
+    # What holds for the whole holds for its parts, and only there it can be mended.
+    return replace(
+        whole,
+        problems=tuple(f"{domain}: {problem}" for domain, own in domains.items() for problem in own.problems),
+        advice=tuple(f"{domain}: {advice}" for domain, own in domains.items() for advice in own.advice),
+        domains=domains,
+    )
+
+
+def _assess(episodes: Sequence[Episode], config: RunConfig, *, environment: str, split: str) -> Baseline:
     threshold, size = config.validation.success_threshold, config.algorithm.group_size
     rewards: dict[str, list[float]] = {}
     successes: dict[str, list[float]] = {}
@@ -137,7 +157,7 @@ def assess(episodes: Sequence[Episode], config: RunConfig, *, split: str) -> Bas
     predicted = {k: predict_uniform(counts, k) for k in sorted({*GROUP_SIZES, size})} if counts else {}
     return Baseline(
         model=config.model.path,
-        environment=config.environment.name,
+        environment=environment,
         split=split,
         num_tasks=len({episode.key.task_id for episode in episodes}),
         group_size=size,

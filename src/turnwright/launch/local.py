@@ -4,9 +4,9 @@ config --> environment, policy, renderer, engine --> controller | attempts for w
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,14 +14,13 @@ from transformers.utils import logging as transformers_logging
 
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import ResolvedConfig, RunConfig
-from turnwright.config.steps import count_steps
 from turnwright.controller import Components, Controller
 from turnwright.core.errors import ConfigError, EnvironmentLoadError, RunDirectoryError
 from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
-from turnwright.environments.load import load_environment
+from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
 from turnwright.inference.local import LocalEngine
@@ -34,6 +33,7 @@ from turnwright.learner.step import StepSettings
 from turnwright.models.load import Policy, load_policy, require_determinism
 from turnwright.models.paths import resolve_model_path
 from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rundir.manifest import collect_manifest
@@ -51,6 +51,12 @@ class Player:
     renderer: Renderer
     engine: LocalEngine
     limits: EpisodeLimits
+    turn_limits: Mapping[str, int]
+    """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
+
+    def max_turns(self, task: Task) -> int:
+        """Return the turns after which an attempt at a task is cut."""
+        return self.turn_limits.get(task.domain or "", self.limits.loop.max_turns)
 
 
 def build_player(config: RunConfig, *, model: str | None = None, environment: Environment | None = None) -> Player:
@@ -59,7 +65,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     Args:
         config: The run.
         model: Loaded instead of ``model.path``.
-        environment: Used instead of loading ``environment.name`` again.
+        environment: Used instead of loading what [environment] names again.
 
     Raises:
         ConfigError: The longest possible episode does not fit the sequence limit.
@@ -68,7 +74,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     transformers_logging.disable_progress_bar()
     if config.run.deterministic:
         require_determinism()
-    prototype = environment or load_environment(config.environment.name, config.environment.options)
+    prototype = environment or load_choice(config.environment)
     require_grader(config, prototype)
     path = model or config.model.path
     policy = load_policy(path, dtype=config.model.dtype)
@@ -80,7 +86,14 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
         tool_timeout=config.rollout.tool_timeout,
     )
     limits = EpisodeLimits(loop=loop, timeout_seconds=config.rollout.rollout_timeout)
-    return Player(prototype=prototype, policy=policy, renderer=renderer, engine=engine, limits=limits)
+    return Player(
+        prototype=prototype,
+        policy=policy,
+        renderer=renderer,
+        engine=engine,
+        limits=limits,
+        turn_limits={} if config.sampling.max_turns else turn_limits(prototype),
+    )
 
 
 def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine:
@@ -107,21 +120,20 @@ def load_tasks(environment: Environment, split: Split, limit: int | None = None)
 
 
 def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunConfig) -> None:
-    """Raise ConfigError when the longest prompt and a full set of replies cannot fit the sequence limit."""
-    longest, where = 0, ""
+    """Raise ConfigError when a prompt and a full set of replies cannot fit the sequence limit; it names the longest."""
+    cap, limit = config.sampling.sampling_max_tokens, player.engine.max_sequence_length
+    most, prompt, turns, where = 0, 0, 0, ""
     for task in tasks:
         length = len(_opening_ids(player, task))
-        if length > longest:
-            longest, where = length, task.id
-    # An agent of its own may keep its conversations short in ways that we cannot foresee.
-    turns = player.limits.loop.max_turns if config.agent.kind == "builtin" else 1
-    limit = player.engine.max_sequence_length
-    cap = config.sampling.sampling_max_tokens
-    if longest + turns * cap > limit:
+        # An agent of its own may keep its conversations short in ways that we cannot foresee.
+        allowed = player.max_turns(task) if config.agent.kind == "builtin" else 1
+        if length + allowed * cap > most:
+            most, prompt, turns, where = length + allowed * cap, length, allowed, task.id
+    if most > limit:
         raise ConfigError(
-            f"an episode may need {longest} + {turns} x {cap} = {longest + turns * cap} tokens (prompt of task "
-            f"{where!r}, max_turns x sampling_max_tokens, tool outputs not counted), more than the sequence limit of "
-            f"{limit}: lower sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
+            f"an episode may need {prompt} + {turns} x {cap} = {most} tokens (prompt of task {where!r}, max_turns x "
+            f"sampling_max_tokens, tool outputs not counted), more than the sequence limit of {limit}: lower "
+            "sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
         )
 
 
@@ -143,7 +155,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
     """Build everything a training run needs."""
     player = build_player(config, model=model)
     train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
-    count_steps(config, len(train))
+    Batches(config, train)
     require_fitting_prompts(player, [*train, *validation], config)
     algorithm, optimizer = config.algorithm, config.optimizer
     updates = config.schedule.max_steps * algorithm.updates_per_step
@@ -193,6 +205,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
             sampler_kl_warn=config.learner.sampler_kl_warn,
         ),
         limits=player.limits,
+        turn_limits=player.turn_limits,
         train_tasks=train,
         validation_tasks=validation,
         scorer=independent_scorer(config, [*train, *validation]),
@@ -234,7 +247,7 @@ def resume(run: Path, *, show: bool = False, on_start: Callable[[Path], None] = 
     last = checkpoints[-1] if checkpoints else None
     step = last.step if last else 0
     components = build_components(config, model=str(last.path) if last else None)
-    if step >= count_steps(config, len(components.train_tasks)).total:
+    if step >= Batches(config, components.train_tasks).total:
         raise RunDirectoryError(f"run '{run}' is complete ({step} steps): nothing to resume; evaluate or report it")
     with RunWriter.resume(run, step=step) as writer:
         on_start(run)
@@ -268,7 +281,7 @@ def _control(
     controller = Controller(
         components, resolved.config, writer, views.sinks, on_validation=views.validation, on_training=views.training
     )
-    views.open(resolved, writer.layout.root, num_steps=controller.steps.total, show=show)
+    views.open(resolved, writer.layout.root, num_steps=controller.batches.total, show=show)
     with log_to(writer.log_folder / "run.log"):
         asyncio.run(controller.run(resume_from=resume_from, finished=finished))
 
@@ -288,6 +301,7 @@ async def play_attempts(
         seed=seed,
         sampling=sampling_limits(config, temperature),
         limits=player.limits,
+        turn_limits=player.turn_limits,
         max_concurrency=config.rollout.rollout_max_concurrency,
         max_retries=config.rollout.rollout_max_retries,
     )
@@ -303,7 +317,13 @@ async def play_attempts(
 
 
 def independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:
-    """Return the scorer that [evaluation] names, with its vocabulary from ``tasks``; None where it names none."""
-    if config.evaluation.scorer is None:
+    """Return the scorer that [evaluation] names, with its vocabulary from ``tasks``; None where it names none.
+
+    Of a mixture, each domain's own: that of its member, otherwise the one that [evaluation] names.
+    """
+    named = config.evaluation.scorer
+    scorers = {domain: member.scorer or named for domain, member in config.environment.mixture.items()}
+    if named is None and not any(scorers.values()):
         return None
-    return build_scorer(Suite.from_config(config), tasks)
+    known = {domain: scorer for domain, scorer in scorers.items() if scorer is not None}
+    return build_scorer(replace(Suite.from_config(config), scorers=known), tasks)

@@ -5,11 +5,33 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from turnwright.config import RunConfig
-from turnwright.config.steps import count_steps
+from turnwright.rollout.batches import Batches
 
 if TYPE_CHECKING:
     # For its name alone: it loads torch.
     from turnwright.controller import Components
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainPlan:
+    """What a run does in one domain of a mixture."""
+
+    domain: str
+    share: float
+    """Of the run's groups, by weight."""
+    train_tasks: int
+    groups: int
+    """Over the whole run."""
+    epochs: float
+    """Passes over its own training tasks."""
+    max_turns: int
+
+    def describe(self) -> str:
+        """Return one line."""
+        return (
+            f"domain {self.domain}: {self.share:.1%} of the groups, {self.groups:,} in all, {self.epochs:.2f} passes "
+            f"over {self.train_tasks:,} training tasks, at most {self.max_turns} turns"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +43,10 @@ class Plan:
     """Tasks used by each validation."""
     steps: int
     steps_per_epoch: int
+    """Of a mixture: until the domain that takes longest has gone through its tasks."""
     epochs: int
-    """Passes over the training tasks, the last one perhaps not to its end."""
+    """Passes over the training tasks, the last one perhaps not to its end; of a mixture those that every domain
+    begins."""
     optimizer_updates: int
     episodes_per_step: int
     training_episodes: int
@@ -36,18 +60,21 @@ class Plan:
     engine_slots: int
     """Episodes whose keys and values are held at once."""
     parameters: int
+    domains: tuple[DomainPlan, ...] = ()
+    """Of a mixture."""
 
     def describe(self) -> str:
-        """Return one line per number."""
-        names = [field.name for field in fields(self)]
+        """Return one line per number, then one per domain."""
+        names = [field.name for field in fields(self) if field.name != "domains"]
         width = max(map(len, names))
-        return "\n".join(f"{name.replace('_', ' '):<{width}}  {getattr(self, name):,}" for name in names)
+        lines = [f"{name.replace('_', ' '):<{width}}  {getattr(self, name):,}" for name in names]
+        return "\n".join([*lines, *(domain.describe() for domain in self.domains)])
 
 
 def plan_run(components: "Components", config: RunConfig) -> Plan:
     """Return the plan of a run whose parts are built."""
-    steps = count_steps(config, len(components.train_tasks))
-    num_steps = steps.total
+    batches = Batches(config, components.train_tasks)
+    num_steps = batches.total
     algorithm, schedule, validation = config.algorithm, config.schedule, config.validation
     validated = len(components.validation_tasks[: validation.val_tasks])
     validations = 1 + ceil(num_steps / schedule.val_every) if schedule.val_every and validated else 0
@@ -56,8 +83,8 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
         train_tasks=len(components.train_tasks),
         validation_tasks=validated,
         steps=num_steps,
-        steps_per_epoch=steps.per_epoch,
-        epochs=ceil(num_steps / steps.per_epoch),
+        steps_per_epoch=batches.steps_per_epoch,
+        epochs=batches.epochs(num_steps - 1) + 1,
         optimizer_updates=num_steps * algorithm.updates_per_step,
         episodes_per_step=episodes_per_step,
         training_episodes=num_steps * episodes_per_step,
@@ -68,4 +95,17 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
         sequence_limit=components.engine.max_sequence_length,
         engine_slots=components.engine.num_slots,
         parameters=sum(parameter.numel() for parameter in components.policy.model.parameters()),
+        domains=tuple(_plan_domain(domain, components, batches) for domain in batches.domains),
+    )
+
+
+def _plan_domain(domain: str, components: "Components", batches: Batches) -> DomainPlan:
+    tasks, groups = batches.num_tasks(domain), batches.num_groups(batches.total, domain)
+    return DomainPlan(
+        domain=domain,
+        share=batches.share(domain),
+        train_tasks=tasks,
+        groups=groups,
+        epochs=groups / tasks,
+        max_turns=components.turn_limits.get(domain, components.limits.loop.max_turns),
     )

@@ -8,9 +8,9 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError, DatasetError
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
-from turnwright.environments.load import load_environment
+from turnwright.environments.mixture import load_choice
 from turnwright.evaluation.watch import with_score
-from turnwright.launch.scoring import choose_scorer
+from turnwright.launch.scoring import configured_scorer
 from turnwright.rollout.demonstrations import run_script
 
 ORACLE = "oracle"
@@ -33,16 +33,16 @@ def play_episode(
     Raises:
         ConfigError: There is no such task.
     """
-    prototype = load_environment(config.environment.name, config.environment.options)
+    prototype = load_choice(config.environment)
     tasks = _tasks(prototype, split)
-    chosen = _choose(tasks, task, config.environment.name)
+    chosen = _choose(tasks, task, config.environment.title)
     policy = config.model.path
     if policy in (ORACLE, *prototype.demonstrators()):
         episode = asyncio.run(run_script(prototype, chosen, policy, seed=config.run.seed))
     else:
         temperature = 0.0 if greedy else config.sampling.temperature
         episode = asyncio.run(_play(prototype, chosen, config, temperature=temperature))
-    return with_score(episode, choose_scorer(config.evaluation.scorer, config.environment.name, tasks))
+    return with_score(episode, configured_scorer(config, tasks))
 
 
 async def _play(prototype: Environment, task: Task, config: RunConfig, *, temperature: float) -> Episode:

@@ -19,6 +19,7 @@ from turnwright.agents.throttle import Throttled
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError
 from turnwright.environments.base import Environment
+from turnwright.environments.mixture import Mixture
 from turnwright.environments.prompts import Prompts
 from turnwright.inference.base import Engine
 from turnwright.launch.gateway import OpenGateway, open_gateway
@@ -118,8 +119,13 @@ def _aws_keys(config: RunConfig, opened: OpenGateway) -> dict[str, str]:
 
 def require_grader(config: RunConfig, prototype: Environment) -> None:
     """Raise ConfigError when nobody would give a reward."""
-    if config.agent.kind == "builtin" and isinstance(prototype, Prompts):
-        raise ConfigError(
-            "agent.kind = 'builtin' cannot work with environment 'prompts', which has no tools and no reward: set "
-            "agent.kind to an agent that brings both, or environment.name to an environment"
-        )
+    if config.agent.kind != "builtin":
+        return
+    members = prototype.members if isinstance(prototype, Mixture) else {"": prototype}
+    for domain, member in members.items():
+        if isinstance(member, Prompts):
+            where = f" (domain {domain!r})" if domain else ""
+            raise ConfigError(
+                f"agent.kind = 'builtin' cannot work with environment 'prompts'{where}, which has no tools and no "
+                "reward: set agent.kind to an agent that brings both, or take another environment"
+            )

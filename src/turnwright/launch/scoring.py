@@ -2,10 +2,26 @@
 
 from collections.abc import Sequence
 
+from turnwright.config import RunConfig
 from turnwright.core.errors import DatasetError
 from turnwright.core.task import Task
+from turnwright.evaluation.domains import DomainScorer, tasks_by_domain
 from turnwright.evaluation.scorers import Scorer, read_gold
 from turnwright.evaluation.suites import FINAL_OUTPUT, Suite, build_scorer
+
+
+def configured_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:
+    """Return the scorer for a run's episodes; of a mixture each domain's own, chosen by its name and tasks alone."""
+    named, choice = config.evaluation.scorer, config.environment
+    if not choice.mixture:
+        return choose_scorer(named, choice.title, tasks)
+    own = tasks_by_domain(tasks)
+    chosen = {
+        domain: choose_scorer(member.scorer or named, member.name, own.get(domain, ()))
+        for domain, member in choice.mixture.items()
+    }
+    found = {domain: scorer for domain, scorer in chosen.items() if scorer is not None}
+    return DomainScorer(found) if found else None
 
 
 def choose_scorer(name: str | None, environment: str, tasks: Sequence[Task]) -> Scorer | None:

@@ -66,7 +66,7 @@ def take_step(
             of the last finite update.
     """
     batch = build_batch(groups, settings.batch)
-    metrics = _batch_metrics(batch)
+    metrics = _batch_metrics(batch) | _domain_metrics(groups, settings.batch)
     reports: list[_Tokens] = []
     grad_norms: list[float] = []
     learning_rate = optimizer.learning_rate()
@@ -161,6 +161,15 @@ def _batch_metrics(batch: Batch) -> dict[str, float]:
             "rollout/advantage/n_positive": float((values > 0).sum()),
             "rollout/advantage/n_negative": float((values < 0).sum()),
         }
+    return metrics
+
+
+def _domain_metrics(groups: Sequence[TrainableGroup], settings: BatchSettings) -> dict[str, float]:
+    """Return, below ``<domain>/``, what the rewards of each domain of a mixture say about its own groups."""
+    metrics: dict[str, float] = {}
+    for domain in sorted({group.domain for group in groups if group.domain is not None}):
+        own = _batch_metrics(build_batch([group for group in groups if group.domain == domain], settings))
+        metrics |= {f"{domain}/{name}": value for name, value in own.items() if not name.startswith("training/")}
     return metrics
 
 

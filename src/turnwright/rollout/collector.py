@@ -10,10 +10,10 @@ depends on how many have ended and not on the clock: deterministic rounds rely o
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from turnwright.core.episode import EpisodeKey
@@ -49,9 +49,18 @@ class CollectorSettings:
     """Keys sampling and environments."""
     sampling: SamplingLimits
     limits: EpisodeLimits
+    turn_limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Turn limit by domain; a task of no such domain has that of ``limits``."""
     max_concurrency: int = 96
     max_retries: int = 3
     """How often a failed attempt is made again before it stays failed."""
+
+    def limits_for(self, task: Task) -> EpisodeLimits:
+        """Return what may cut an attempt at a task."""
+        max_turns = self.turn_limits.get(task.domain or "")
+        if max_turns is None:
+            return self.limits
+        return replace(self.limits, loop=replace(self.limits.loop, max_turns=max_turns))
 
 
 class EpisodeRunner(Protocol):

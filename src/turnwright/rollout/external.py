@@ -54,6 +54,7 @@ class AgentRunner:
             sampling=settings.sampling,
             seed=settings.seed,
             public_columns=self.public_columns,
+            max_turns=settings.turn_limits.get(wanted.task.domain or ""),
         )
         clock = _Clock(settings.limits.timeout_seconds)
         launching = asyncio.create_task(

@@ -24,8 +24,9 @@ class InProcessRunner:
     async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
         """Play one episode with a recorder of its own."""
         recorder = Recorder(wanted.key, self.renderer, self.engine, sampling=settings.sampling, run_seed=settings.seed)
+        limits = settings.limits_for(wanted.task)
         episode = await run_episode(
-            self.prototype, wanted.task, wanted.key, recorder, settings.limits, seed=settings.seed, executor=executor
+            self.prototype, wanted.task, wanted.key, recorder, limits, seed=settings.seed, executor=executor
         )
         return Attempt(episode=episode, trajectory=recorder.trajectory())
 

@@ -1,13 +1,15 @@
 """Metrics of a set of attempts: ``rollout/*`` while training, ``val/*`` in validation (CONTRACTS.md section 4)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, pstdev, pvariance
 
 from turnwright.core.group import Attempt, Group
 from turnwright.core.outcome import Failed, Rewarded, Truncated
 
 TRUNCATIONS = ("token_cap", "max_turns", "sequence", "time")
+PER_DOMAIN = ("rollout/", "val/", "analysis/", "score/")
+"""Families of metrics that a mixture has for each domain besides the whole."""
 
 
 def reward_of(attempt: Attempt) -> float | None:
@@ -55,6 +57,21 @@ def group_metrics(groups: Sequence[Group], *, batch_size: int) -> dict[str, floa
     }
     if live:
         metrics["rollout/reward/valid_mean"] = fmean(reward for values in live for reward in values)
+    return metrics
+
+
+def with_domains(
+    groups: Sequence[Group], measure: Callable[[Sequence[Group]], Mapping[str, float]]
+) -> dict[str, float]:
+    """Return what ``measure`` says of groups and, below ``<domain>/``, what it says of each domain's own.
+
+    Example: ``val/reward/mean`` over all tasks, ``returns/val/reward/mean`` over those of the domain "returns".
+    Only what describes episodes is told per domain (``PER_DOMAIN``).
+    """
+    metrics = dict(measure(groups))
+    for domain in sorted({group.task.domain for group in groups if group.task.domain is not None}):
+        own = measure([group for group in groups if group.task.domain == domain])
+        metrics |= {f"{domain}/{name}": value for name, value in own.items() if name.startswith(PER_DOMAIN)}
     return metrics
 
 

@@ -23,7 +23,8 @@ def trainable_groups(groups: Sequence[Group]) -> tuple[list[TrainableGroup], lis
             every += rows
             truncated = isinstance(attempt.episode.outcome, Truncated)
             attempts.append(TrainableAttempt(key=attempt.episode.key, reward=reward, rows=rows, truncated=truncated))
-        trainable.append(TrainableGroup(task_id=group.task.id, attempts=tuple(attempts)))
+        task = group.task
+        trainable.append(TrainableGroup(task_id=task.id, attempts=tuple(attempts), domain=task.domain))
     return trainable, every
 
 

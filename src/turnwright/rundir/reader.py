@@ -20,7 +20,7 @@ from turnwright.rundir.files import read_lines
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import is_locked
 from turnwright.rundir.record_log import recover
-from turnwright.rundir.records import Manifest, Status
+from turnwright.rundir.records import BatchRecord, Manifest, Status
 
 Record = TypeVar("Record")
 Keyed = TypeVar("Keyed", Episode, Trajectory)
@@ -75,6 +75,11 @@ class RunReader:
     def findings(self) -> tuple[Finding, ...]:
         """Return every finding, in order of writing."""
         return tuple(_read(self.layout.findings, records.decode_finding))
+
+    def batches(self) -> tuple[BatchRecord, ...]:
+        """Return what the steps of a mixture were made of, in order; a step that was done again has one record."""
+        by_step = {batch.step: batch for batch in _read(self.layout.batches, records.decode_batch)}
+        return tuple(by_step[step] for step in sorted(by_step))
 
     def episode_steps(self) -> tuple[int, ...]:
         """Return the steps that have episodes."""

@@ -51,14 +51,33 @@ class Status:
     """For a run that failed or was stopped: why."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchGroup:
+    """One group of a step, as it was dealt."""
+
+    task: str
+    domain: str
+    epoch: int
+    """Pass over its domain's tasks, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """What a step of a mixture is made of, in the order in which it is trained."""
+
+    step: int
+    groups: tuple[BatchGroup, ...]
+
+
 _MANIFEST = TypeAdapter(Manifest)
 _STATUS = TypeAdapter(Status)
 _FINDING = TypeAdapter(Finding)
+_BATCH = TypeAdapter(BatchRecord)
 _EPISODE = TypeAdapter(Episode)
 _TRAJECTORY = TypeAdapter(Trajectory)
 
 
-def encode(record: Manifest | Status | Finding | Episode | Trajectory) -> bytes:
+def encode(record: Manifest | Status | Finding | BatchRecord | Episode | Trajectory) -> bytes:
     """Return a record as one line of JSON. Floats keep every bit.
 
     Raises:
@@ -87,6 +106,11 @@ def decode_status(line: bytes) -> Status:
 def decode_finding(line: bytes) -> Finding:
     """Read a finding."""
     return _FINDING.validate_json(line)
+
+
+def decode_batch(line: bytes) -> BatchRecord:
+    """Read what a step was made of."""
+    return _BATCH.validate_json(line)
 
 
 def decode_episode(line: bytes) -> Episode:

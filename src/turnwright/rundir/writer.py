@@ -29,7 +29,7 @@ from turnwright.rundir import records
 from turnwright.rundir.files import LineLog, publish, read_lines, sync, write_atomic
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import WriterLock
-from turnwright.rundir.records import Manifest, Phase, Status
+from turnwright.rundir.records import BatchRecord, Manifest, Phase, Status
 
 
 class RunWriter:
@@ -140,6 +140,10 @@ class RunWriter:
     def finding(self, finding: Finding) -> None:
         """Append a finding."""
         self._log(self.layout.findings).append(records.encode(finding))
+
+    def batch(self, batch: BatchRecord) -> None:
+        """Append what a step is made of."""
+        self._log(self.layout.batches).append(records.encode(batch))
 
     def status(self, phase: Phase, step: int, message: str = "") -> None:
         """Say what the run is doing; also its heartbeat."""
