@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnwright.algorithms.ppo import PolicyLoss, ppo_loss
+from turnwright.algorithms.policy_loss import PolicyLoss
+from turnwright.algorithms.ppo import ppo_loss
 
 RATIOS = [1.0, 1.5, 0.5, 1.5, 0.5, 1.1]
 ADVANTAGES = [2.0, 2.0, 2.0, -2.0, -2.0, -1.0]
