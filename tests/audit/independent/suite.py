@@ -123,5 +123,6 @@ if __name__ == "__main__":
     missed = [verdict for verdict in verdicts if verdict.label.defect and not verdict.found]
     false = [verdict for verdict in verdicts if not verdict.label.defect and (verdict.alarms or verdict.crash)]
     planted = sum(label.defect is not None for label in chosen)
-    print(*(f"MISSED {verdict}" for verdict in missed), *(f"FALSE ALARM {verdict}" for verdict in false), sep="\n")  # noqa: T201
+    for verdict in (*missed, *false):
+        print("MISSED" if verdict in missed else "FALSE ALARM", verdict)  # noqa: T201
     print(f"found {planted - len(missed)} of {planted}; false alarms on {len(false)} of {len(chosen) - planted}")  # noqa: T201
