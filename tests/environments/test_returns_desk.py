@@ -15,7 +15,7 @@ from turnwright.environments import read_reward, say
 from turnwright.environments.returns_desk.environment import ReturnsDesk
 from turnwright.environments.returns_desk.generator import COLUMNS, generate_folder, world_hash
 from turnwright.environments.returns_desk.procedure import CELLS, PROCEDURE, Decision, Facts, decide
-from turnwright.environments.sop import read_answer
+from turnwright.environments.answers import read_answer
 
 Play = Callable[..., Episode]
 

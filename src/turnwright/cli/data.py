@@ -1,4 +1,4 @@
-"""``turnwright data``: check, split, register and list files of tasks."""
+"""``turnwright data``: check, split, register and list files of tasks; cards of SOP-Bench domains."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
+from turnwright.core.errors import ConfigError
 from turnwright.core.finding import Finding
 from turnwright.datasets import (
     LOCK_NAME,
@@ -22,10 +23,16 @@ from turnwright.datasets import (
     write_split,
 )
 from turnwright.datasets import register as register_file
+from turnwright.environments.sop_card import make_card
+from turnwright.environments.sop_checkout import load_domains
+from turnwright.environments.sop_licence import split_folder
 
 app = typer.Typer(help="Check, split and register files of tasks.", no_args_is_help=True)
 
-FileName = Annotated[str, typer.Argument(metavar="FILE", help="parquet, jsonl, json or csv; or data:NAME@VERSION.")]
+FileName = Annotated[
+    str, typer.Argument(metavar="FILE", help="parquet, jsonl, json or csv; data:NAME@VERSION; or sop:FOLDER.")
+]
+SOP_PREFIX = "sop:"
 SHOWN = 20
 """Findings that the text output lists; ``--json`` has all."""
 
@@ -59,7 +66,13 @@ def split(
     by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column with the same shares in all splits.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Split a file; clusters and equal prompts stay together. Exits 1 when near-duplicates ended up in two splits."""
+    """Split a file; clusters and equal prompts stay together. Exits 1 when near-duplicates ended up in two splits.
+
+    Of sop:FOLDER only the lock file is written, labels alike in all splits: its rows stay where they are.
+    """
+    if file.startswith(SOP_PREFIX):
+        _split_domain(file, out, seed=seed, validation=validation, test=test, by=by, as_json=as_json)
+        return
     splits = split_tasks(load_tasks(locate(file)), seed=seed, validation=validation, test=test, by=by)
     lock = write_split(splits, out, seed=seed, by=by)
     findings = find_duplicates(splits)
@@ -73,6 +86,19 @@ def split(
         _print_findings(findings)
     if not _passed(findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def card(
+    name: Annotated[str, typer.Argument(metavar="sop:FOLDER", help="A SOP-Bench domain, or a checkout of several.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what a SOP-Bench domain holds: licence, rows, labels, turns, and what can be reached."""
+    cards = [make_card(domain) for domain in load_domains(name)]
+    if as_json:
+        print_json([asdict(one) for one in cards])
+    else:
+        print("\n\n".join(one.describe() for one in cards))
 
 
 @app.command()
@@ -101,6 +127,25 @@ def list_command(as_json: AsJson = False) -> None:
         print_table(
             ("reference", "rows", "size", "registered", "file"),
             [(one.reference, one.rows, human_bytes(one.size_bytes), one.registered, one.file) for one in entries],
+        )
+
+
+def _split_domain(
+    name: str, out: Path, *, seed: int, validation: float, test: float, by: str | None, as_json: bool
+) -> None:
+    domain, *others = load_domains(name)
+    if others or by is not None:
+        raise ConfigError(
+            f"{name}: split one domain at a time, which has the same shares of its labels in all splits without --by"
+        )
+    lock = split_folder(domain.folder, out, seed=seed, validation=validation, test=test)
+    if as_json:
+        counts = {split: locked.count for split, locked in lock.splits.items()}
+        print_json({"passed": True, "lock": out / LOCK_NAME, "counts": counts})
+    else:
+        print_table(("split", "rows"), [(split, locked.count) for split, locked in lock.splits.items()])
+        print(
+            f"set the environment's options split_lock = '{out / LOCK_NAME}' and, to train, acknowledge_licence = true"
         )
 
 

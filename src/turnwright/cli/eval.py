@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from turnwright.api.tables import describe_result
 from turnwright.cli.options import RUNS, ConfigFile, Overrides
 from turnwright.cli.output import AsJson
+from turnwright.evaluation.sop_metrics import measure_sop
 from turnwright.launch.assignment import assign
 from turnwright.rundir import find_run
 
@@ -54,4 +55,7 @@ def evaluate(
         print(evaluation.result.to_json(), end="")
     else:
         print(describe_result(evaluation.result))
+        measures = measure_sop(evaluation.result.environment, evaluation.sampled)
+        if measures is not None:
+            print(measures.describe())
         print(f"written to {assignment.folder}")

@@ -22,8 +22,11 @@ BUILT_IN: Mapping[str, str] = {
     "prompts": "turnwright.environments.prompts:Prompts",
     "procedures": "turnwright.environments.procedures:GeneratedProcedures",
     "content_moderation": "turnwright.environments.content_moderation.environment:ContentModeration",
+    "login_troubleshooting": "turnwright.environments.login_troubleshooting.environment:LoginTroubleshooting",
     "support_desk": "turnwright.environments.support_desk.environment:SupportDesk",
 }
+SOP_DOMAIN = "turnwright.environments.sop:SopEnvironment"
+SOP_CHECKOUT = "turnwright.environments.sop_checkout:SopCheckout"
 FORMS = f"'package.module:Class', 'path/file.py:Class', 'sop:FOLDER' or a built-in name ({', '.join(BUILT_IN)})"
 
 
@@ -34,7 +37,8 @@ def load_environment(name: str, options: Mapping[str, Any] | None = None) -> Env
     """
     options = dict(options or {})
     if name.startswith("sop:"):
-        source, options["folder"] = "turnwright.environments.sop:SopEnvironment", name.removeprefix("sop:")
+        options["folder"] = name.removeprefix("sop:")
+        source = SOP_CHECKOUT if _is_checkout(Path(options["folder"])) else SOP_DOMAIN
     else:
         source = BUILT_IN.get(name, name)
     environment_class = _find_class(source, name)
@@ -58,6 +62,11 @@ def import_place(place: str, what: str) -> ModuleType:
         EnvironmentLoadError: there is no such module, or its code raised.
     """
     return _import_file(Path(place), what) if place.endswith(".py") else _import_module(place, what)
+
+
+def _is_checkout(folder: Path) -> bool:
+    """Return whether a folder may hold SOP-Bench domains and is none itself."""
+    return folder.is_dir() and not any((folder / name).is_file() for name in ("metadata.json", "toolspecs.json"))
 
 
 def _find_class(source: str, name: str) -> type[Environment]:

@@ -19,6 +19,7 @@ from turnwright.core.errors import ConfigError, ToolError
 from turnwright.core.message import Message, ToolSpec
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
+from turnwright.environments.answers import final_answer, right_share
 from turnwright.environments.base import Environment
 from turnwright.environments.procedure_words import (
     BUSY,
@@ -141,14 +142,7 @@ class GeneratedProcedures(Environment):
 
     def reward(self, episode: Episode) -> dict[str, float]:
         """Return the share of right fields; nothing for an answer that cannot be read."""
-        block = episode.answer.partition("<final_output>")[2].partition("</final_output>")[0]
-        try:
-            answer = json.loads(block)
-        except ValueError:
-            answer = None
-        gold: Mapping[str, str] = episode.task.data["gold"]
-        right = sum(isinstance(answer, dict) and answer.get(name) == value for name, value in gold.items())
-        return {"fields": right / len(gold)}
+        return {"fields": right_share(final_answer(episode), episode.task.data["gold"])}
 
     def oracle(self, task: Task) -> Script:
         """Look everything up, a busy tool again, and decide by the rules."""

@@ -4,102 +4,55 @@
     toolspecs.json              [{"toolSpec": {"name", "description", "inputSchema": {"json": <JSON Schema>}}}]
     metadata.json               name, output_columns, input_columns; and our extensions, see below
     test_set_with_outputs.csv   test tasks, their gold answers and the records behind the tools, in one table
+    tools.py                    the tools themselves, in a full checkout; run in a sandbox only
     train.csv, validation.csv   the same for the other splits (ours; SOP-Bench has test rows only)
 
 Extensions in metadata.json: ``lookups`` (what each tool matches and returns), ``task_column`` (ids; a row without one
 holds records only) and ``transient`` (a column naming the tool whose first call answers with an error).
-Cells are read as strings, without any guessing at missing values; types are applied where a lookup names one.
+Cells are read as strings, without any guessing at missing values; types are applied where a lookup names one, and to a
+label column whose values all have one. What is wrong with a folder and can be mended is one of its findings.
 """
 
-import ast
 import csv
-import io
 import json
-import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from turnwright.core.errors import DatasetError, EnvironmentLoadError
 from turnwright.core.finding import Finding
 from turnwright.core.message import ToolSpec
 from turnwright.core.task import Split
-
-CellType = Literal["string", "boolean", "integer", "number", "json", "literal"]
-"""How the text of a cell is read; "literal" is a Python literal, as in ``['A', 'B']``."""
-Row = Mapping[str, str]
+from turnwright.environments.sop_lookups import (
+    Cell,
+    CellType,
+    Lookup,
+    RecordedTable,
+    Row,
+    Transient,
+    lookup_from_json,
+    lookup_to_json,
+)
+from turnwright.environments.sop_reading import (
+    Mended,
+    columns_there,
+    names_of,
+    read_json,
+    read_rows,
+    read_text,
+    read_tools,
+)
 
 SPLIT_FILES: Mapping[Split, str] = {
     "train": "train.csv",
     "validation": "validation.csv",
     "test": "test_set_with_outputs.csv",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One column of the table, with the type its cells are read as."""
-
-    column: str
-    type: CellType = "string"
-
-    def read(self, row: Row) -> Any:
-        """Return the typed value in ``row``; a blank cell is None, except as a string.
-
-        Raises DatasetError when the text is not of the type.
-        """
-        text = row[self.column]
-        if self.type == "string":
-            return text
-        if not text.strip():
-            return None
-        try:
-            if self.type == "boolean":
-                return {"true": True, "false": False}[text.strip().casefold()]
-            if self.type == "json":
-                # Tables in the wild hold NaN, which is not JSON: it means that there is no value.
-                return json.loads(text, parse_constant=lambda _: None)
-            if self.type == "literal":
-                return ast.literal_eval(text)
-            if self.type == "integer":
-                return int(text)
-            number = float(text)
-            return number if math.isfinite(number) else None
-        except (ValueError, KeyError, SyntaxError) as error:
-            raise DatasetError(f"column {self.column!r} holds {text!r}, expected {self.type}") from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookup:
-    """A tool that answers from the table: the first row whose cells equal the arguments.
-
-    Example: ``get_order(order)`` answers with two cells of the row, among the rows of the task's world::
-
-        Lookup(tool="get_order", match={"order": Cell(column="order")}, scope="world",
-               returns={"customer": Cell(column="customer"), "window": Cell(column="window")})
-    """
-
-    tool: str
-    match: Mapping[str, Cell] = field(default_factory=dict)
-    """Argument -> the cell it must equal; empty = the row of the task itself."""
-    returns: Mapping[str, Cell] = field(default_factory=dict)
-    """Key in the answer -> the cell it shows."""
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    """Key in the answer -> a value that is the same for every row."""
-    otherwise: Mapping[str, Any] | None = None
-    """The answer when no record matches; None = an error."""
-    scope: str | None = None
-    """Column that restricts the rows to those that share the task's cell; also the task's cluster."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transient:
-    """An error a tool gives once: on its first call of an episode."""
-
-    column: str
-    """Names the tool, per task; blank = none."""
-    message: str
+UNLABELLED = "test_set_without_outputs.csv"
+INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,15})")
+NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,42 +64,74 @@ class SopFolder:
     tools: tuple[ToolSpec, ...]
     output_columns: tuple[str, ...]
     input_columns: tuple[str, ...]
-    """Columns the agent is shown."""
+    """Columns the agent is shown: never a label."""
     rows: Mapping[Split, tuple[Row, ...]]
+    official_columns: tuple[str, ...] = ()
+    """Columns the original shows where it shows more: labels among them; empty = ``input_columns``."""
     lookups: tuple[Lookup, ...] = ()
     task_column: str | None = None
     transient: Transient | None = None
     findings: tuple[Finding, ...] = ()
     """What is doubtful about the folder itself."""
+    path: Path | None = field(default=None, compare=False)
+    """Where it was read from."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the test table, in its order."""
+        return tuple(self.rows["test"][0])
+
+    @property
+    def tools_file(self) -> Path | None:
+        """The tools' own code, where the folder has it."""
+        file = self.path / "tools.py" if self.path else None
+        return file if file and file.is_file() else None
+
+    def task_rows(self, split: Split) -> tuple[tuple[int, Row], ...]:
+        """Return the rows of a split that are tasks, each with its position."""
+        column = self.task_column
+        return tuple(pair for pair in enumerate(self.rows[split]) if column is None or pair[1][column])
+
+    def label_cells(self) -> dict[str, Cell]:
+        """Return how each label is read: as a boolean or number where every label of the column is one."""
+        rows = [row for split in self.rows for _, row in self.task_rows(split)]
+        return {name: Cell(column=name, type=_label_type([row[name] for row in rows])) for name in self.output_columns}
 
 
 def read_sop_folder(path: Path) -> SopFolder:
     """Read a domain folder.
 
-    Raises EnvironmentLoadError when the folder or a file of it is missing or not in the format.
+    Raises EnvironmentLoadError when the folder or a file of it is missing or beyond mending.
     """
     if not path.is_dir():
         raise EnvironmentLoadError(f"there is no SOP folder {path.resolve()}")
-    metadata = _read_json(path / "metadata.json")
+    file, mended = path / "metadata.json", Mended()
+    metadata = read_json(file)
+    if not isinstance(metadata, dict):
+        raise EnvironmentLoadError(f"{file} is not in the format: expected an object, got {type(metadata).__name__}")
     rows: dict[Split, tuple[Row, ...]] = {
-        split: _read_rows(path / name) for split, name in SPLIT_FILES.items() if (path / name).is_file()
+        split: read_rows(path / name, mended) for split, name in SPLIT_FILES.items() if (path / name).is_file()
     }
     if "test" not in rows:
         raise EnvironmentLoadError(f"SOP folder {path} has no {SPLIT_FILES['test']}")
+    columns = tuple(rows["test"][0])
+    outputs = _output_columns(path, metadata, columns, mended)
+    official = _official_columns(file, metadata, columns, outputs, mended)
+    inputs = tuple(column for column in official if column not in outputs)
     try:
-        outputs = tuple(metadata["output_columns"])
-        inputs, findings = _shown_columns(path, metadata, list(rows["test"][0]), outputs)
         folder = SopFolder(
-            name=metadata["name"],
-            procedure=_read_text(path / "sop.txt").strip(),
-            tools=tuple(_tool_spec(entry) for entry in _read_json(path / "toolspecs.json")),
+            name=_name(path, metadata, mended),
+            procedure=read_text(path / "sop.txt").strip(),
+            tools=read_tools(path / "toolspecs.json", mended),
             output_columns=outputs,
             input_columns=inputs,
+            official_columns=official if official != inputs else (),
             rows=rows,
-            lookups=tuple(_lookup(entry) for entry in metadata.get("lookups", ())),
+            lookups=tuple(lookup_from_json(entry) for entry in metadata.get("lookups") or ()),
             task_column=metadata.get("task_column"),
-            transient=Transient(**metadata["transient"]) if "transient" in metadata else None,
-            findings=findings,
+            transient=Transient(**metadata["transient"]) if metadata.get("transient") else None,
+            findings=tuple(mended.findings),
+            path=path,
         )
     except (KeyError, TypeError, IndexError, AttributeError) as error:
         raise EnvironmentLoadError(f"SOP folder {path} is not in the format: {error!r}") from error
@@ -166,17 +151,7 @@ def write_sop_folder(folder: SopFolder, path: Path) -> None:
         "name": folder.name,
         "output_columns": folder.output_columns,
         "input_columns": folder.input_columns,
-        "lookups": [
-            {
-                "tool": lookup.tool,
-                "match": _cells_as_json(lookup.match),
-                "returns": _cells_as_json(lookup.returns),
-                "constants": lookup.constants,
-                "otherwise": lookup.otherwise,
-                "scope": lookup.scope,
-            }
-            for lookup in folder.lookups
-        ],
+        "lookups": [lookup_to_json(lookup) for lookup in folder.lookups],
         "task_column": folder.task_column,
     }
     if folder.transient is not None:
@@ -190,36 +165,59 @@ def write_sop_folder(folder: SopFolder, path: Path) -> None:
             writer.writerows(rows)
 
 
-def _shown_columns(
-    path: Path, metadata: Mapping[str, Any], columns: list[str], outputs: tuple[str, ...]
-) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    if metadata.get("input_columns"):
-        shown = tuple(metadata["input_columns"])
-    else:
-        shown = tuple(column for column in columns if column not in outputs)
-    hidden = not metadata.get("input_columns")
-    if not hidden and not set(shown) & set(outputs):
-        return shown, ()
-    finding = Finding(
-        code="leak.answer",
-        severity="warning" if hidden else "error",
-        where=str(path / "metadata.json"),
-        evidence="input_columns is missing, which officially shows the agent every column, the label included"
-        if hidden
-        else f"input_columns shows the label: {sorted(set(shown) & set(outputs))}",
-        cure="list input_columns without the output columns; until then every column but those is shown"
-        if hidden
-        else "take the output columns out of input_columns",
-    )
-    return shown, (finding,)
+def _name(path: Path, metadata: Mapping[str, Any], mended: Mended) -> str:
+    name = metadata.get("name")
+    if isinstance(name, str) and name.strip():
+        return name
+    folder = path.resolve().name
+    mended.note(path / "metadata.json", f"it names no domain; it is called {folder!r} after its folder", "add 'name'")
+    return folder
+
+
+def _output_columns(path: Path, metadata: Mapping[str, Any], columns: Sequence[str], mended: Mended) -> tuple[str, ...]:
+    """Return the label columns; where metadata names none, those that the unlabelled table lacks, else the last."""
+    file = path / "metadata.json"
+    named = names_of(metadata.get("output_columns"), "output_columns", file, mended)
+    found = columns_there(named, columns, "output_columns", file, mended)
+    if found:
+        return found
+    unlabelled = path / UNLABELLED
+    shown = set(read_rows(unlabelled, mended)[0]) if unlabelled.is_file() else set(columns[:-1])
+    guessed = tuple(column for column in columns if column not in shown) or (columns[-1],)
+    mended.note(
+        file, f"no output column is known; {', '.join(guessed)} is taken for the label",
+        "list the columns to answer under 'output_columns'", severity="error",
+    )  # fmt: skip
+    return guessed
+
+
+def _official_columns(
+    file: Path, metadata: Mapping[str, Any], columns: Sequence[str], outputs: Sequence[str], mended: Mended
+) -> tuple[str, ...]:
+    """Return the columns that the original shows, and report the labels among them."""
+    named = names_of(metadata.get("input_columns"), "input_columns", file, mended)
+    shown = columns_there(named, columns, "input_columns", file, mended)
+    leaked = [column for column in shown or columns if column in outputs]
+    if leaked:
+        evidence = (
+            f"input_columns shows the label: {', '.join(leaked)}"
+            if shown
+            else "input_columns is missing, which officially shows the agent every column, the label included"
+        )
+        finding = Finding(
+            code="leak.answer",
+            severity="warning",
+            where=str(file),
+            evidence=f"{evidence}; mode 'repaired' hides it, mode 'official' shows it",
+            cure="list input_columns without the output columns",
+        )
+        mended.findings.append(finding)
+    return shown or tuple(columns)
 
 
 def _check_columns(path: Path, folder: SopFolder) -> None:
-    """Every column that metadata names must be in every table."""
-    named = {*folder.output_columns, *folder.input_columns}
-    for lookup in folder.lookups:
-        named |= {cell.column for cell in (*lookup.match.values(), *lookup.returns.values())}
-        named |= {lookup.scope} if lookup.scope else set()
+    """Every column that our extensions name must be in every table, and every other table needs the test table's."""
+    named = {*folder.output_columns, *folder.input_columns}.union(*(lookup.columns for lookup in folder.lookups))
     named |= {folder.task_column} if folder.task_column else set()
     named |= {folder.transient.column} if folder.transient else set()
     for split, rows in folder.rows.items():
@@ -229,67 +227,18 @@ def _check_columns(path: Path, folder: SopFolder) -> None:
                 f"{path / SPLIT_FILES[split]} has no column {missing[0]!r}, which metadata.json names; "
                 f"it has: {', '.join(rows[0])}"
             )
-
-
-def _read_text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise EnvironmentLoadError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
+        for lookup in folder.lookups:
+            for rows in folder.rows.values():
+                RecordedTable(lookup, rows)
+    except DatasetError as error:
+        raise EnvironmentLoadError(f"{path}: {error}, as a lookup in metadata.json says") from error
 
 
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(_read_text(path))
-    except ValueError as error:
-        raise EnvironmentLoadError(f"{path} is not JSON: {error}") from error
-
-
-def _read_rows(path: Path) -> tuple[Row, ...]:
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), strict=True)
-    rows: list[Row] = []
-    try:
-        for row in reader:
-            if None in row or None in row.values():
-                raise EnvironmentLoadError(
-                    f"{path}, line {reader.line_num}: expected {len(reader.fieldnames or ())} cells as in the header"
-                )
-            rows.append(row)
-    except csv.Error as error:
-        raise EnvironmentLoadError(f"{path}, line {reader.line_num}: {error}") from error
-    if not rows:
-        raise EnvironmentLoadError(f"{path} has no rows")
-    return tuple(rows)
-
-
-def _tool_spec(entry: Mapping[str, Any]) -> ToolSpec:
-    spec = entry["toolSpec"]
-    return ToolSpec(name=spec["name"], description=spec["description"], parameters=spec["inputSchema"]["json"])
-
-
-def _lookup(entry: Mapping[str, Any]) -> Lookup:
-    cells = {
-        key: {
-            name: Cell(column=cell) if isinstance(cell, str) else Cell(**cell)
-            for name, cell in entry.get(key, {}).items()
-        }
-        for key in ("match", "returns")
-    }
-    return Lookup(
-        tool=entry["tool"],
-        constants=entry.get("constants", {}),
-        otherwise=entry.get("otherwise"),
-        scope=entry.get("scope"),
-        **cells,
-    )
-
-
-def _cells_as_json(cells: Mapping[str, Cell]) -> dict[str, Any]:
-    return {
-        name: cell.column if cell.type == "string" else {"column": cell.column, "type": cell.type}
-        for name, cell in cells.items()
-    }
+def _label_type(values: Sequence[str]) -> CellType:
+    filled = [value.strip() for value in values if value.strip()]
+    if filled and all(value.casefold() in ("true", "false") for value in filled):
+        return "boolean"
+    if filled and all(INTEGER.fullmatch(value) for value in filled):
+        return "integer"
+    return "number" if filled and all(NUMBER.fullmatch(value) for value in filled) else "text"

@@ -5,12 +5,47 @@ that were inferred from the labels; a label that contradicts every readable rule
 """
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from turnwright.core.errors import ToolError
 from turnwright.core.message import Message
 from turnwright.core.task import Task
 from turnwright.environments.scripts import Script, call, say
+from turnwright.environments.sop_lookups import Lookup
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlayedRules:
+    """What the rules did about one task."""
+
+    calls: tuple[tuple[str, Mapping[str, Any]], ...]
+    """Tool and arguments."""
+    answer: Message
+
+    def needed(self, lookups: Mapping[str, Lookup]) -> list[dict[str, Any]]:
+        """Return the calls a grounded answer rests on: the tool, and the ids it has to be asked with."""
+        return [
+            {"tool": tool, "ids": {k: v for k, v in given.items() if k in lookups[tool].match and isinstance(v, str)}}
+            for tool, given in self.calls
+        ]
+
+
+def play_rules(script: Script, answer: Callable[[str, Mapping[str, Any]], Any]) -> PlayedRules | None:
+    """Play a script against what the tools answer; None where it breaks off, as on a table of another version."""
+    calls: list[tuple[str, Mapping[str, Any]]] = []
+    try:
+        message = next(script)
+        while message.tool_calls:
+            (request,) = message.tool_calls
+            arguments: Mapping[str, Any] = json.loads(request.arguments)
+            calls.append((request.name, arguments))
+            result = json.dumps(answer(request.name, arguments))
+            message = script.send((Message(role="tool", content=result),))
+    except (ToolError, KeyError, TypeError, ValueError, StopIteration):
+        return None
+    return PlayedRules(calls=tuple(calls), answer=message)
 
 
 def solve_referral_abuse(task: Task) -> Script:
@@ -58,9 +93,10 @@ def solve_traffic_spoofing(task: Task) -> Script:
         engagement_score=float(given["engagement_score"]),
         conversion_rate=float(given["conversion_rate"]),
     )
-    low = "No Action" if given["violation_type"] == "None" else "Warning Issued"
+    # The original prints the violation "None" as a missing value.
+    low = "No Action" if given["violation_type"] in ("None", "nan") else "Warning Issued"
     actions = {"High": "Account Closure", "Medium": "Temporary Suspension", "Low": low}
-    yield _answer("enforcement_action", actions[risk["risk_level"]])
+    yield _answer("enforcement_action", actions[risk])
 
 
 def solve_customer_service(task: Task) -> Script:
@@ -110,12 +146,12 @@ def _resolution_status(given: Mapping[str, str]) -> Generator[Message, tuple[Mes
 
 
 def _inputs(task: Task) -> dict[str, str]:
-    """Return what the prompt shows: one ``key: value`` per line."""
-    pairs = (line.partition(": ") for line in task.prompt.splitlines())
+    """Return what the prompt shows, after the procedure where it holds one: one ``key: value`` per line."""
+    pairs = (line.partition(": ") for line in task.prompt.rpartition("</sop>")[2].splitlines())
     return {key: value for key, _, value in pairs}
 
 
-def _ask(tool: str, /, **arguments: Any) -> Generator[Message, tuple[Message, ...], dict[str, Any]]:
+def _ask(tool: str, /, **arguments: Any) -> Generator[Message, tuple[Message, ...], Any]:
     (message,) = yield call(tool, **arguments)
     return json.loads(message.content)
 

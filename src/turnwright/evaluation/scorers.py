@@ -17,8 +17,12 @@ from turnwright.core.task import Task
 
 OPENING_TAG = "<final_output>"
 CLOSING_TAG = "</final_output>"
-TAG = re.compile(r"</?[A-Za-z_][\w.:-]*(?:\s[^<>]*)?/?>")
-REASONING_END = re.compile(r"</(?:think|thinking|reasoning)>")
+TAG = re.compile(r"</?\s*[A-Za-z_][\w.:-]*(?:\s[^<>]*)?/?>|\[/?think\]|\u25c1/?think\u25b7", re.IGNORECASE)
+"""Anything that opens or closes a section, reasoning in square brackets included."""
+REASONING_END = re.compile(
+    r"</\s*(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)\s*>|\[/think\]|\u25c1/think\u25b7",
+    re.IGNORECASE,
+)
 NULL_WORDS = frozenset({"null", "none", "n/a"})
 
 

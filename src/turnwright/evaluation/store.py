@@ -1,6 +1,7 @@
 """Evaluations on disk: one folder each, below ``evaluations/`` of a run directory or anywhere else.
 
 result.json     the EvaluationResult      sampled.jsonl, greedy.jsonl     the episodes behind it, with their scores
+sop.json        of SOP-Bench environments: what the original would have measured on the sampled episodes
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,12 +11,14 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import RunDirectoryError
 from turnwright.evaluation.evaluator import Evaluation
 from turnwright.evaluation.result import EvaluationResult
+from turnwright.evaluation.sop_metrics import measure_sop
 from turnwright.rundir.files import read_lines, write_atomic
 from turnwright.rundir.records import decode_episode, encode
 
 RESULT = "result.json"
 SAMPLED = "sampled.jsonl"
 GREEDY = "greedy.jsonl"
+SOP_MEASURES = "sop.json"
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
@@ -24,6 +27,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     (folder / RESULT).unlink(missing_ok=True)
     write_atomic(folder / SAMPLED, _lines(evaluation.sampled))
     write_atomic(folder / GREEDY, _lines(evaluation.greedy))
+    measures = measure_sop(evaluation.result.environment, evaluation.sampled)
+    if measures is not None:
+        write_atomic(folder / SOP_MEASURES, measures.to_json())
     write_atomic(folder / RESULT, evaluation.result.to_json())
 
 

@@ -1,7 +1,6 @@
 """HangarInspection: seven tools over a generated world, a dense reward by field, an oracle and a hurried inspector."""
 
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from turnwright.core.errors import ConfigError, ToolError
 from turnwright.core.message import Message
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
+from turnwright.environments.answers import final_answer
 from turnwright.environments.base import Environment
 from turnwright.environments.hangar_inspection.generator import make_case
 from turnwright.environments.hangar_inspection.procedure import PROCEDURE
@@ -39,12 +39,11 @@ from turnwright.environments.hangar_inspection.rules import (
     remaining_cycles,
     technician_of,
 )
+from turnwright.environments.rewards import field_accuracy, with_format
 from turnwright.environments.scripts import Script, call, say
-from turnwright.environments.sop import FORMAT_COEFFICIENT, read_answer
 from turnwright.environments.tools import tool
 
 PAGE_SIZE = 3
-REASONING_END = re.compile(r"</(?:think|thinking|reasoning)>")
 BUSY_MESSAGE = "busy, call again"
 
 Record = TypeVar("Record")
@@ -173,14 +172,8 @@ class HangarInspection(Environment):
         A block inside the reply's reasoning or beside a tool call is not an answer, and a field that nobody asked for
         counts as a wrong one.
         """
-        unfinished = not episode.turns or episode.turns[-1].reply.tool_calls
-        given = None if unfinished else read_answer(REASONING_END.split(episode.answer)[-1])
-        gold: Mapping[str, object] = episode.task.data["gold"]
-        answer = given or {}
-        right = sum(name in answer and _equal(answer[name], value) for name, value in gold.items())
-        accuracy, emitted = right / len(gold.keys() | answer.keys()), float(given is not None)
-        total = accuracy + FORMAT_COEFFICIENT * (emitted - 1.0)
-        return {"total": total, "field_accuracy": accuracy, "emitted": emitted}
+        answer = final_answer(episode)
+        return with_format(field_accuracy(answer, episode.task.data["gold"]), emitted=answer is not None)
 
     def oracle(self, task: Task) -> Script:
         """Follow the procedure to the letter."""
@@ -273,16 +266,3 @@ def _ask(name: str, /, **arguments: object) -> Lookup:
 
 def _listed(records: Iterable[Any]) -> list[dict[str, Any]]:
     return [asdict(record) for record in records]
-
-
-def _equal(given: object, expected: object) -> bool:
-    """Compare a value as the procedure asks for it: true is not 1, and text may differ in case and separators."""
-    if isinstance(expected, str):
-        return isinstance(given, str) and _plain(given) == _plain(expected)
-    if isinstance(expected, bool) or isinstance(given, bool):
-        return given is expected
-    return given == expected
-
-
-def _plain(text: str) -> str:
-    return text.strip().casefold().replace("_", " ").replace("-", " ")

@@ -15,7 +15,8 @@ from turnwright.core.message import ToolSpec
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split
 from turnwright.environments.returns_desk.procedure import CELLS, PROCEDURE, Facts, decide
-from turnwright.environments.sop_folder import Cell, Lookup, Row, SopFolder, Transient
+from turnwright.environments.sop_folder import SopFolder
+from turnwright.environments.sop_lookups import Cell, Lookup, Row, Transient
 
 BUSY_PATHS = ("", "", "get_order", "get_customer", "get_item")
 """Which tool's first call answers with an error, in the proportion it occurs."""
