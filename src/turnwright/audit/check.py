@@ -1,34 +1,34 @@
 """Check an environment without a model: does it replay, can it be solved, and only by solving it?
 
-load twice -> tasks of every split -> solutions -> the same actions again, alone and side by side
-                                                -> what prompts show of the ground truth, what tools answer,
-                                                   what is left behind
-                                   -> idle answers -> floors
+load -> tasks of every split -> solutions -> plays without knowledge, attacks on the grader, rewards
+                                          -> the same actions again: alone, side by side, built anew, in other processes
+                                          -> what prompts show, what tools answer and break on, what is left behind
+
+All of it runs under a guard that refuses the network, and whatever breaks on the way is one more finding.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from turnwright.audit.cost import check_cost
-from turnwright.audit.floors import check_floors
+from turnwright.audit.facts import measure
+from turnwright.audit.frames import own_code
+from turnwright.audit.guard import guard
 from turnwright.audit.hermetic import check_hermetic
 from turnwright.audit.judge import EpisodeScorer, Judge
-from turnwright.audit.leftovers import check_leftovers
-from turnwright.audit.prompt_leaks import check_prompt_leaks
-from turnwright.audit.replay import check_isolation, check_replay
-from turnwright.audit.report import CheckReport
-from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
+from turnwright.audit.parity import check_parity
+from turnwright.audit.patience import patience
+from turnwright.audit.report import CheckReport, Settings
+from turnwright.audit.solutions import count_solved, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
-from turnwright.audit.tool_answers import check_constant, check_random
-from turnwright.audit.tool_leaks import check_tool_leaks
-from turnwright.audit.tool_schemas import check_names, check_schemas
+from turnwright.audit.stages import run_stages
+from turnwright.audit.subject import Subject
 from turnwright.core.finding import Finding
-from turnwright.core.outcome import Failed
+from turnwright.core.message import ToolSpec
 from turnwright.core.seeding import derive_key
 from turnwright.environments.load import load_environment
+from turnwright.rollout.runner import run_episode
 
-REPLAYED_TASKS = 50
-"""Tasks played again: what differs from play to play shows in a few."""
+Progress = Callable[[str], None]
 
 
 async def check(
@@ -36,9 +36,14 @@ async def check(
     options: Mapping[str, Any] | None = None,
     *,
     scorer: EpisodeScorer | None = None,
+    scorer_by_default: bool = False,
     success_threshold: float = 1.0,
     num_tasks: int = 500,
     seed: int = 0,
+    allow_network: bool = False,
+    production: Sequence[ToolSpec] | None = None,
+    processes: int = 2,
+    progress: Progress | None = None,
 ) -> CheckReport:
     """Audit an environment.
 
@@ -46,51 +51,59 @@ async def check(
         environment: Name, as ``load_environment`` takes it.
         options: Its options.
         scorer: Independent scorer; where given, a solution must satisfy it besides the reward.
+        scorer_by_default: Nobody asked for this scorer: leave it out where no solution answers in its format.
         success_threshold: Reward from which an episode counts as solved.
         num_tasks: Most tasks to play, drawn over all splits.
         seed: Seed of the draw and of the episodes.
+        allow_network: Let the environment reach the network; what it reaches is then a warning.
+        production: Tools as production has them, to compare with; None = there is nothing to compare with.
+        processes: Fresh processes, at most two, in which episodes are played again.
+        progress: Told the name of each stage.
 
     Raises:
         EnvironmentLoadError: the name or an option does not resolve.
     """
     prototype, fresh = load_environment(environment, options), load_environment(environment, options)
-    judge = Judge(success_threshold=success_threshold, scorer=scorer)
-    splits = read_splits(prototype)
-    available = [task for tasks in splits.values() for task in tasks]
-    tasks = sorted(available, key=lambda task: derive_key(seed, task.split, task.id))[:num_tasks]
-    solutions = await play_solutions(prototype, tasks, seed=seed)
-    oracle, proposed = count_solved(solutions, judge), propose_turns(solutions, judge)
-    floors, floor_findings = await check_floors(prototype, tasks, judge, seed=seed)
-    replayed = solutions.episodes[:REPLAYED_TASKS]
-    # An environment may know of defects in its own data, as SOP-Bench folders do.
-    known: tuple[Finding, ...] = getattr(prototype, "findings", ())
-    # Stating the ground truth makes calls with arguments that mean nothing: they say nothing about the tools.
-    by_rules = replayed if solutions.kind == "rules" else ()
-    played = [episode for episode in by_rules if not isinstance(episode.outcome, Failed)]
-    another = load_environment(environment, options)
-    findings = (
-        *known,
-        *check_splits(splits, read_splits(fresh)),
-        *check_solutions(solutions, judge),
-        *check_turns(prototype, solutions, judge, proposed),
-        *await check_random(fresh, another, played, seed=seed),
-        *await check_replay(prototype, fresh, replayed, seed=seed),
-        *await check_hermetic(prototype, replayed, seed=seed),
-        *await check_isolation(prototype, replayed, seed=seed),
-        *await check_leftovers(prototype, replayed, seed=seed),
-        *floor_findings,
-        *check_prompt_leaks(prototype, solutions.episodes, solved=oracle.solved / max(oracle.of, 1)),
-        *check_names(prototype, by_rules),
-        *await check_schemas(prototype, by_rules, seed=seed),
-        *await check_tool_leaks(prototype, played, seed=seed),
-        *check_cost(solutions.episodes),
-        *await check_constant(prototype, played, seed=seed),
+    own = own_code(type(prototype))
+    subject = Subject(
+        environment=environment,
+        options=options,
+        prototype=prototype,
+        fresh=fresh,
+        judge=Judge(success_threshold=success_threshold, scorer=scorer),
+        seed=seed,
+        own=own,
+        allow_network=allow_network,
+        processes=processes,
+        scorer_by_default=scorer_by_default,
+        tasks=(),
     )
+    boundaries = (run_episode.__code__, check.__code__, read_splits.__code__)
+    with guard(own, boundaries, allow_network=allow_network) as guarding, patience(run_episode.__code__):
+        splits = read_splits(prototype)
+        available = [task for tasks in splits.tasks.values() for task in tasks]
+        subject.tasks = sorted(available, key=lambda task: derive_key(seed, task.split, task.id))[:num_tasks]
+        # An environment may know of defects in its own data, as SOP-Bench folders do.
+        known: tuple[Finding, ...] = getattr(prototype, "findings", ())
+        findings = [*known, *check_splits(splits, read_splits(fresh)), *check_parity(prototype, production)]
+        findings += await run_stages(subject, progress or (lambda name: None))
+    uses = (*guarding.uses.values(), *subject.uses)
+    findings += check_hermetic(uses, allow_network=allow_network)
     return CheckReport(
         environment=environment,
         passed=not any(finding.severity == "error" for finding in findings),
-        findings=findings,
-        oracle=oracle,
-        floors=floors,
-        proposed=proposed,
+        findings=tuple(sorted(findings, key=lambda one: ("error", "warning", "info").index(one.severity))),
+        oracle=count_solved(subject.solutions, subject.judge),
+        floors=subject.floors.shares,
+        attacks=subject.attacks.shares,
+        proposed=propose_turns(subject.solutions, subject.judge),
+        facts=measure(prototype, splits.tasks, subject.solutions.episodes, subject.solutions.seconds),
+        settings=Settings(
+            options={name: str(value) for name, value in (options or {}).items()},
+            seed=seed,
+            num_tasks=num_tasks,
+            success_threshold=success_threshold,
+            scorer=type(subject.judge.scorer).__name__ if subject.judge.scorer else "",
+            allow_network=allow_network,
+        ),
     )

@@ -1,46 +1,92 @@
-"""Floors: what answers without work earn. Above the majority class, a grader can be fooled or the task is no task."""
+"""Floors: what plays without knowledge earn. Above the majority class, a grader can be fooled or there is no task."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from turnwright.audit.answers import MAJORITY_CLASS, idle_answers, majority_share
+from turnwright.audit.answer_form import Truths
+from turnwright.audit.idle import MAJORITY_CLASS, IdlePlay, copied_plays, idle_plays, majority_share
 from turnwright.audit.judge import Judge
 from turnwright.audit.play import play
 from turnwright.audit.report import Floor
+from turnwright.core.episode import Episode
 from turnwright.core.finding import Finding
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment
-from turnwright.environments.scripts import numbered, say
+from turnwright.environments.scripts import numbered
 
 STANDARD_ERRORS = 3.0
-"""How far above the majority class an idle answer must be before chance no longer explains it."""
+"""How far above the majority class an idle play must be before chance no longer explains it."""
+FEWEST_TASKS = 20
+"""With fewer tasks, nothing is said about how frequent an answer is."""
+LOPSIDED = 0.9
+"""Share of one answer from which there is little left to learn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Floors:
+    """What plays without knowledge came to."""
+
+    shares: Mapping[str, Floor]
+    findings: tuple[Finding, ...]
+    played: Mapping[str, Sequence[Episode]]
+    """Episodes by the name of the play, in the order of the tasks."""
 
 
 async def check_floors(
-    prototype: Environment, tasks: Sequence[Task], judge: Judge, *, seed: int
-) -> tuple[Mapping[str, Floor], tuple[Finding, ...]]:
-    """Play every idle answer on every task; return the floors, and those that are too high."""
-    majority = majority_share(tasks)
+    prototype: Environment,
+    tasks: Sequence[Task],
+    solved: Sequence[Episode],
+    truths: Truths | None,
+    judge: Judge,
+    *,
+    seed: int,
+) -> Floors:
+    """Play every idle play on every task; return the floors, and those that are too high."""
+    majority = majority_share(tasks, truths, solved)
+    shares: dict[str, Floor] = {}
+    played: dict[str, list[Episode]] = {}
+    findings = [*_lopsided(majority, len(tasks), truths)]
     limit = majority + STANDARD_ERRORS * math.sqrt(majority * (1 - majority) / max(len(tasks), 1))
-    floors: dict[str, Floor] = {}
-    findings: list[Finding] = []
-    for answer in idle_answers(tasks, prototype.instructions, seed=seed) if tasks else ():
-        episodes = [await play(prototype, task, numbered([say(answer.text(task))]), seed=seed) for task in tasks]
-        by_reward = sum(map(judge.by_reward, episodes)) / len(tasks)
-        by_score = sum(map(bool, map(judge.by_score, episodes))) / len(tasks) if judge.scorer else None
-        floors[answer.name] = Floor(by_reward=by_reward, by_score=by_score)
-        for grader, share in (("reward", by_reward), ("scorer", by_score)):
-            if share is not None and share > limit:
-                findings.append(
-                    Finding(
-                        code=answer.code,
-                        severity="error",
-                        where=grader,
-                        evidence=f"the {grader} calls the answer {answer.name!r} solved on {share:.1%} of {len(tasks)} "
-                        f"tasks; naming the majority class alone gives {majority:.1%}",
-                        cure="compare each field for equality within a closed set of labels, and read one answer block "
-                        "only",
-                    )
-                )
-    floors[MAJORITY_CLASS] = Floor(by_reward=majority, by_score=majority if judge.scorer else None)
-    return floors, tuple(findings)
+    plays = idle_plays(tasks, prototype.instructions, prototype.tool_specs(), truths, seed=seed) if tasks else ()
+    for idle in (*plays, *copied_plays(tasks, solved)):
+        episodes = [await play(prototype, task, numbered(idle.messages(task)), seed=seed) for task in tasks]
+        played[idle.name] = episodes
+        shares[idle.name] = judge.share(episodes)
+        findings += _too_high(idle, shares[idle.name], limit, f"{len(tasks)} tasks; {_told(majority, truths)}")
+    shares[MAJORITY_CLASS] = Floor(by_reward=majority, by_score=majority if judge.scorer else None)
+    return Floors(shares=shares, findings=tuple(findings), played=played)
+
+
+def _too_high(idle: IdlePlay, share: Floor, limit: float, of: str) -> list[Finding]:
+    return [
+        Finding(
+            code=idle.code,
+            severity="error",
+            where=grader,
+            evidence=f"the {grader} calls the play {idle.name!r} solved on {found:.1%} of {of}",
+            cure="compare each field for equality within a closed set of labels, read one answer block only, and grade "
+            "the state that the task asks for",
+        )
+        for grader, found in (("reward", share.by_reward), ("scorer", share.by_score))
+        if found is not None and found > limit + 1e-9
+    ]
+
+
+def _told(majority: float, truths: Truths | None) -> str:
+    what = "naming the majority class" if truths is not None else "always making the most frequent calls"
+    return f"{what} alone gives {majority:.1%}"
+
+
+def _lopsided(majority: float, num_tasks: int, truths: Truths | None) -> list[Finding]:
+    if num_tasks < FEWEST_TASKS or majority < LOPSIDED or truths is None:
+        return []
+    return [
+        Finding(
+            code="floor.majority",
+            severity="warning",
+            where=f"answer {dict(truths.commonest)}",
+            evidence=f"it is right on {majority:.1%} of {num_tasks} tasks: a policy that says nothing else looks good",
+            cure="draw tasks so that each answer is frequent enough to be learned",
+        )
+    ]

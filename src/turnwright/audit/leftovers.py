@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from turnwright.audit.guard import written_path
 from turnwright.audit.listing import shorten_list
 from turnwright.audit.play import play, play_again
 from turnwright.core.episode import Episode
@@ -29,7 +30,6 @@ LEFT_EPISODES = 6
 """Episodes that are looked behind: as long as they were, and cut off at once."""
 GRACE_SECONDS = 0.3
 """Time that threads and processes have to end after ``close``."""
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,25 +163,7 @@ def _written_paths() -> Iterator[dict[Path, None]]:
 
 
 def _record(event: str, arguments: tuple[Any, ...]) -> None:
-    if not _recordings:
-        return
-    path = _written(event, arguments)
-    if isinstance(path, str | os.PathLike) and not str(path).startswith(("/dev/", "/proc/", ":memory:", "file:")):
+    path = written_path(event, arguments) if _recordings else None
+    if path is not None:
         for paths in _recordings:
-            paths[Path(path).absolute()] = None
-
-
-def _written(event: str, arguments: tuple[Any, ...]) -> Any:
-    if event == "open":
-        path, mode, flags = arguments
-        writes = set(mode) & set("wax+") if isinstance(mode, str) else flags & WRITING
-        # A folder is named where a file without a name (O_TMPFILE) is made in it.
-        return path if writes and not os.path.isdir(path) else None  # noqa: PTH112 - may be any bytes
-    if event == "sqlite3.connect":
-        # A database that was there before may well be read only.
-        return None if os.path.exists(arguments[0]) else arguments[0]  # noqa: PTH110 - may be any bytes
-    if event == "os.mkdir":
-        return arguments[0]
-    if event in ("os.rename", "os.link", "os.symlink"):
-        return arguments[1]
-    return None
+            paths[path] = None

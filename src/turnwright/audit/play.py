@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from turnwright.agents.builtin import LoopLimits
+from turnwright.audit.patience import renew_patience
 from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.message import Message, ToolSpec
 from turnwright.core.protocols import ChatPolicy, Reply
@@ -36,6 +37,7 @@ class YieldingPolicy:
 
 async def play(prototype: Environment, task: Task, script: Script, *, seed: int) -> Episode:
     """Play one task by a script; whatever breaks is the episode's outcome."""
+    renew_patience()
     limits = EpisodeLimits(
         loop=LoopLimits(max_turns=TURNS_ALLOWED * prototype.turn_limit), timeout_seconds=TIMEOUT_SECONDS
     )

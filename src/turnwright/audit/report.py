@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -23,7 +23,7 @@ class OracleResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """Share of tasks that answers without any work solve."""
+    """Share of tasks that a play solves."""
 
     by_reward: float
     by_score: float | None = None
@@ -39,6 +39,52 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFacts:
+    """A tool as it is told to the policy, and how the solutions use it."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """JSON Schema of the arguments."""
+    calls: int
+    errors: int
+    longest_answer: int
+    """Characters."""
+    mean_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was measured beside the verdict."""
+
+    tasks: Mapping[str, int]
+    """Number of tasks by split."""
+    turns: Mapping[str, int]
+    """Number of solutions by the turns they take."""
+    turn_limit: int
+    """Turns after which the environment cuts an episode."""
+    seconds_per_episode: float
+    """What the world takes for one solution; no model is asked."""
+    longest_opening: int
+    """Characters of instructions and prompt together."""
+    tools: tuple[ToolFacts, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the audit was asked for; the same settings give the same report."""
+
+    options: Mapping[str, str]
+    """Options of the environment, as text."""
+    seed: int
+    num_tasks: int
+    success_threshold: float
+    scorer: str
+    """Name of the independent scorer's class; empty without one."""
+    allow_network: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckReport:
     """Result of an audit; ``passed`` when no finding is an error."""
 
@@ -47,8 +93,12 @@ class CheckReport:
     findings: tuple[Finding, ...]
     oracle: OracleResult
     floors: Mapping[str, Floor]
-    """By name of the answer; "majority_class" is what naming the most frequent gold answer earns."""
+    """By name of the play; "majority_class" is what naming the most frequent right answer earns."""
+    attacks: Mapping[str, Floor]
+    """Share of solved tasks on which a right answer counts in a form that must not; by name of the attack."""
     proposed: Proposal
+    facts: Facts
+    settings: Settings
 
     def to_json(self) -> str:
         """Return the report as one indented JSON object (schemas/check.json)."""

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
+from turnwright.audit.patience import renew_patience
 from turnwright.core.episode import Episode
 from turnwright.core.message import ToolCall
 from turnwright.core.seeding import derive_key
@@ -33,6 +34,8 @@ class Observed:
     error: bool
     malformed: bool = False
     crashed: bool = False
+    meant: bool = False
+    """The tool said itself that the episode cannot go on."""
 
 
 class Session:
@@ -45,12 +48,19 @@ class Session:
 
     async def answer(self, name: str, arguments: Mapping[str, Any]) -> Observed:
         """Call a tool; one that breaks is observed as well."""
+        renew_patience()
         call = ToolCall(id="audit", name=name, arguments=json.dumps(dict(arguments), ensure_ascii=False))
         try:
             answer = await self._environment.call_tool(call, TOOL_SECONDS)
         except ToolCrash as crash:
             return Observed(
-                task_id=self._task.id, tool=name, arguments=arguments, text=str(crash), error=True, crashed=True
+                task_id=self._task.id,
+                tool=name,
+                arguments=arguments,
+                text=str(crash),
+                error=True,
+                crashed=True,
+                meant=crash.__cause__ is None,
             )
         return Observed(
             task_id=self._task.id,

@@ -1,6 +1,7 @@
 """Solutions: can every task be solved, within the turns the environment allows?"""
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,8 @@ from turnwright.environments.scripts import Script, numbered
 
 TYPICAL_QUANTILE = 0.9
 """Share of solved tasks that need no more than the proposed typical_turns."""
+FEWEST_PLAYED = 30
+LONGEST_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,22 +29,43 @@ class Solutions:
 
     kind: Literal["rules", "gold"]
     episodes: tuple[Episode, ...]
+    seconds: float
+    """Time that playing them took."""
 
 
 async def play_solutions(prototype: Environment, tasks: Sequence[Task], *, seed: int) -> Solutions:
-    """Play the oracle on every task; without an oracle, state the ground truth of those that have one."""
-    kind: Literal["rules", "gold"] = "rules"
-    scripts: list[tuple[Task, Script]] = []
+    """Play the oracle on tasks; without an oracle, state the ground truth of those that have one.
+
+    Where an episode takes long, fewer tasks are played: as many as fit into a while, and some in any case.
+    """
+    kind: Literal["rules", "gold"] = "rules" if tasks and _has_oracle(prototype, tasks[0]) else "gold"
+    tools = prototype.tool_specs()
+    started = time.monotonic()
+    episodes: list[Episode] = []
+    for task in tasks:
+        if len(episodes) >= FEWEST_PLAYED and time.monotonic() - started > LONGEST_SECONDS:
+            break
+        gold = gold_of(task)
+        if kind == "rules":
+            episodes.append(await play(prototype, task, _begun(prototype, task), seed=seed))
+        elif gold is not None:
+            episodes.append(await play(prototype, task, numbered(gold_script(task, gold, tools)), seed=seed))
+    return Solutions(kind=kind, episodes=tuple(episodes), seconds=time.monotonic() - started)
+
+
+def _has_oracle(prototype: Environment, task: Task) -> bool:
     try:
-        scripts = [(task, numbered(prototype.oracle(task))) for task in tasks]
+        prototype.oracle(task)
     except NotImplementedError:
-        kind = "gold"
-        tools = prototype.tool_specs()
-        scripts = [
-            (task, numbered(gold_script(task, gold, tools))) for task in tasks if (gold := gold_of(task)) is not None
-        ]
-    episodes = [await play(prototype, task, script, seed=seed) for task, script in scripts]
-    return Solutions(kind=kind, episodes=tuple(episodes))
+        return False
+    except Exception:  # a script that breaks is told apart when it is played
+        return True
+    return True
+
+
+def _begun(prototype: Environment, task: Task) -> Script:
+    """Begin the oracle when it is first asked, so that what it raises belongs to the episode."""
+    return (yield from numbered(prototype.oracle(task)))
 
 
 def count_solved(solutions: Solutions, judge: Judge) -> OracleResult:
@@ -59,6 +83,17 @@ def check_solutions(solutions: Solutions, judge: Judge) -> tuple[Finding, ...]:
                 severity="warning",
                 where="oracle",
                 evidence="the environment has no oracle, and its tasks have no data['gold'] object to answer with",
+                cure="write 'def oracle(self, task)': without one nothing shows that the tasks can be solved",
+            ),
+        )
+    if solutions.kind == "gold" and not any(map(judge.solved, solutions.episodes)):
+        return (
+            Finding(
+                code="oracle.missing",
+                severity="warning",
+                where="oracle",
+                evidence="there is no oracle, and the ground truth in the ordinary answer format solves none of "
+                f"{len(solutions.episodes)} tasks: {judge.complaint(solutions.episodes[0])}",
                 cure="write 'def oracle(self, task)': without one nothing shows that the tasks can be solved",
             ),
         )

@@ -1,35 +1,69 @@
 """Tasks and their splits: present, the same every time, and nothing shared between splits."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from dataclasses import dataclass
+from itertools import combinations, islice
 from typing import get_args
 
 from turnwright.audit.listing import shorten_list
+from turnwright.core.episode import Episode
 from turnwright.core.errors import DatasetError
 from turnwright.core.finding import Finding
 from turnwright.core.task import Split, Task
+from turnwright.datasets.text import normalise, words
 from turnwright.environments.base import Environment
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
+MOST_TASKS = 200_000
+"""Tasks of a split that are read: a generator without an end is no split."""
+MOSTLY = 0.9
+"""Share of prompts that must differ within a split before an equal one elsewhere says anything."""
+
+ALIKE = 0.7
+"""Share of words that the prompts of the same task have in common, however it is worded."""
+
 TasksBySplit = Mapping[Split, Sequence[Task]]
 
 
-def read_splits(environment: Environment) -> TasksBySplit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splits:
+    """The tasks of an environment, and what kept them from being read."""
+
+    tasks: TasksBySplit
+    findings: tuple[Finding, ...]
+
+
+def read_splits(environment: Environment) -> Splits:
     """Return the tasks of every split; an environment says with DatasetError that it has no such split."""
     found: dict[Split, Sequence[Task]] = {}
+    findings: list[Finding] = []
     for split in SPLITS:
+        found[split] = ()
         try:
-            found[split] = tuple(environment.tasks(split))
+            tasks = tuple(islice(environment.tasks(split), MOST_TASKS + 1))
         except DatasetError:
-            found[split] = ()
-    return found
+            continue
+        except Exception as error:  # the boundary that attributes what a user's environment raises
+            findings.append(_unreadable(split, f"raised {type(error).__name__}: {error}", "mend it"))
+            continue
+        strange = next((task for task in tasks if not isinstance(task, Task)), None)
+        if len(tasks) > MOST_TASKS:
+            findings.append(_unreadable(split, f"gives more than {MOST_TASKS:,} tasks", "return a list with an end"))
+        elif strange is not None:
+            findings.append(_unreadable(split, f"gives {str(strange)[:80]!r}, which is no Task", "return Task objects"))
+        else:
+            found[split] = tasks
+    return Splits(tasks=found, findings=tuple(findings))
 
 
-def check_splits(first: TasksBySplit, second: TasksBySplit) -> tuple[Finding, ...]:
+def check_splits(one: Splits, other: Splits) -> tuple[Finding, ...]:
     """Check the tasks that two prototypes, built alike, give."""
+    first, second = one.tasks, other.tasks
     if not any(first.values()):
         return (
+            *one.findings,
             Finding(
                 code="tasks.none",
                 severity="error",
@@ -39,9 +73,11 @@ def check_splits(first: TasksBySplit, second: TasksBySplit) -> tuple[Finding, ..
             ),
         )
     return (
+        *one.findings,
         *shorten_list(list(_unstable(first, second))),
         *shorten_list(list(_repeated(first))),
         *shorten_list(list(_shared(first))),
+        *_alike(first),
     )
 
 
@@ -88,3 +124,75 @@ def _shared(tasks: TasksBySplit) -> Iterator[Finding]:
                     evidence=f"both have {kind}s in common: {len(shared)}, such as {min(map(str, shared))!r}",
                     cure="split by cluster before anything else: what is trained on must not be evaluated on",
                 )
+
+
+def _alike(tasks: TasksBySplit) -> Iterator[Finding]:
+    """Find tasks that ask the same, in the same world, in two splits."""
+    present: list[Split] = [split for split in SPLITS if tasks[split]]
+    for one, other in combinations(present, 2):
+        first, second = ({normalise(task.prompt): task for task in tasks[split]} for split in (one, other))
+        if len(first) < MOSTLY * len(tasks[one]) or len(second) < MOSTLY * len(tasks[other]):
+            continue
+        pairs = [(first[key], task) for key, task in second.items() if key in first]
+        yield from overlap(one, other, [(a, b) for a, b in pairs if _same_row(a, b) and a.cluster == b.cluster])
+
+
+def overlap(one: str, other: str, pairs: Sequence[tuple[Task, Task]]) -> Iterator[Finding]:
+    """Report pairs of tasks that are the same but for their ids."""
+    twins = [(task, twin) for task, twin in pairs if task.id != twin.id]
+    if twins:
+        yield Finding(
+            code="split.overlap",
+            severity="error",
+            where=f"{one}, {other}",
+            evidence=f"{len(twins)} tasks are the same in both, such as {twins[0][0].id!r} and {twins[0][1].id!r}",
+            cure="remove duplicates before splitting: what is trained on must not be evaluated on",
+        )
+
+
+def check_twins(episodes: Sequence[Episode]) -> tuple[Finding, ...]:
+    """Find tasks of two splits whose solutions saw the same and did the same, but for the wording of the prompt."""
+    lived: dict[str, dict[str, Episode]] = {}
+    for episode in episodes:
+        if any(turn.responses for turn in episode.turns):
+            lived.setdefault(_life(episode), {}).setdefault(episode.task.split, episode)
+    found: dict[tuple[str, str], list[tuple[Task, Task]]] = {}
+    for by_split in lived.values():
+        for (one, first), (other, second) in combinations(sorted(by_split.items()), 2):
+            if _prompts_alike(first.task, second.task):
+                found.setdefault((one, other), []).append((first.task, second.task))
+    return tuple(finding for (one, other), pairs in found.items() for finding in overlap(one, other, pairs))
+
+
+def _life(episode: Episode) -> str:
+    """Return all that was said and done in an episode after its opening."""
+    said = [
+        [
+            turn.reply.content,
+            *((c.name, c.arguments) for c in turn.reply.tool_calls),
+            *(r.content for r in turn.responses),
+        ]
+        for turn in episode.turns
+    ]
+    return json.dumps(said)
+
+
+def _prompts_alike(task: Task, twin: Task) -> bool:
+    one, other = set(words(task.prompt)), set(words(twin.prompt))
+    return len(one & other) >= ALIKE * len(one | other)
+
+
+def _same_row(task: Task, twin: Task) -> bool:
+    return json.dumps(dict(task.data), sort_keys=True, default=str) == json.dumps(
+        dict(twin.data), sort_keys=True, default=str
+    )
+
+
+def _unreadable(split: Split, problem: str, cure: str) -> Finding:
+    return Finding(
+        code="tasks.unreadable",
+        severity="error",
+        where=f"tasks('{split}')",
+        evidence=f"it {problem}",
+        cure=f"{cure}; raise DatasetError where there is no such split",
+    )

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +19,10 @@ from turnwright.core.message import ToolSpec
 from turnwright.environments.base import Environment
 
 PROBED_EPISODES = 40
-MOST_FLAGS = 3
-"""Yes-or-no arguments of one tool whose combinations are tried."""
+STATEMENT = re.compile(r"(is|has|was|are)(_|[A-Z])")
+"""Beginning of a flag's name that says how things are, not what to do."""
+MOST_COMBINATIONS = 12
+"""Combinations of the choices of one tool that are tried."""
 
 
 async def check_tool_leaks(prototype: Environment, episodes: Sequence[Episode], *, seed: int) -> tuple[Finding, ...]:
@@ -77,37 +81,59 @@ async def _hands_out(
 async def _confirms(
     prototype: Environment, spec: ToolSpec, episodes: Sequence[Episode], seed: int
 ) -> tuple[Finding, ...]:
-    """Report a tool that accepts one combination of flags only, which is another one for other tasks."""
-    flags = [name for name, rule in spec.parameters.get("properties", {}).items() if rule.get("type") == "boolean"]
-    if not 0 < len(flags) <= MOST_FLAGS:
+    """Report a tool that accepts one combination of choices only, which is another one for other tasks."""
+    choices = _choices(spec)
+    if not choices or math.prod(map(len, choices.values())) > MOST_COMBINATIONS:
         return ()
-    accepted: dict[tuple[bool, ...], str] = {}
+    accepted: dict[str, str] = {}
+    refused: list[str] = []
+    hidden = False
     for episode in episodes:
-        passed = [
-            combination
-            for combination in itertools.product((True, False), repeat=len(flags))
-            if await _passes(prototype, spec, episode, dict(zip(flags, combination, strict=True)), seed)
-        ]
+        passed: list[dict[str, Any]] = []
+        for values in itertools.product(*choices.values()):
+            combination = dict(zip(choices, values, strict=True))
+            passes = await _passes(prototype, spec, episode, combination, seed)
+            if passes is None:
+                return ()
+            passed += [combination] if passes else []
         if len(passed) > 1:
             return ()
-        accepted.update(dict.fromkeys(passed, episode.key.task_id))
-    if len(accepted) < 2:
+        if not passed:
+            refused.append(episode.key.task_id)
+        accepted.update(dict.fromkeys(map(str, passed), episode.key.task_id))
+        shown = shown_text(episode)
+        hidden |= any(isinstance(v, bool) or str(v) not in shown for one in passed for v in one.values())
+    # A statement that only passes where it is true confirms it, too; a command, such as "confirm", states nothing.
+    confirms = len(accepted) == 1 and refused and all(map(STATEMENT.match, choices))
+    if not hidden or not (len(accepted) > 1 or confirms):
         return ()
-    seen = "; ".join(f"{dict(zip(flags, values, strict=True))} on {task}" for values, task in accepted.items())
+    seen = "; ".join(f"{values} on {task}" for values, task in accepted.items())
+    seen += f"; none on {refused[0]}" if refused else ""
     return (
         _leak(
             spec,
             "warning",
-            f"it answers only when {', '.join(flags)} equal what the task hides ({seen}), and refuses all else: "
+            f"it answers only when {', '.join(choices)} equal what the task hides ({seen}), and refuses all else: "
             "trying them tells an agent what it should find out",
-            "answer whatever the flags say, or check them against what the agent can have seen",
+            "answer whatever the arguments say, or check them against what the agent can have seen",
         ),
     )
 
 
+def _choices(spec: ToolSpec) -> dict[str, tuple[Any, ...]]:
+    """Return the arguments that have few values, with them."""
+    properties: Mapping[str, Mapping[str, Any]] = spec.parameters.get("properties", {})
+    return {
+        name: (True, False) if rule.get("type") == "boolean" else tuple(rule["enum"])
+        for name, rule in properties.items()
+        if rule.get("type") == "boolean" or rule.get("enum")
+    }
+
+
 async def _passes(
-    prototype: Environment, spec: ToolSpec, episode: Episode, flags: Mapping[str, bool], seed: int
-) -> bool:
+    prototype: Environment, spec: ToolSpec, episode: Episode, flags: Mapping[str, Any], seed: int
+) -> bool | None:
+    """Return whether a combination is accepted; None where the tool cannot say, as one without a recording."""
     calls = calls_of(episode)
     position = next((index for index, call in enumerate(calls) if call.tool == spec.name), len(calls))
     solved = position < len(calls)
@@ -116,7 +142,8 @@ async def _passes(
         return False
     with session(prototype, episode.task, seed) as opened:
         await opened.replay(calls[:position])
-        return not (await opened.answer(spec.name, arguments)).error
+        observed = await opened.answer(spec.name, arguments)
+    return None if observed.crashed else not observed.error
 
 
 def _from_prompt(spec: ToolSpec, episode: Episode, known: Mapping[str, Any] | None = None) -> dict[str, Any] | None:

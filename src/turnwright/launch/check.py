@@ -30,13 +30,14 @@ def check_environment(
         num_tasks: Most tasks to play.
         seed: Seed of the draw of tasks and of the episodes.
     """
-    splits = read_splits(load_environment(environment, options))
+    splits = read_splits(load_environment(environment, options)).tasks
     tasks = [task for split in splits.values() for task in split]
     return asyncio.run(
         check(
             environment,
             options,
             scorer=choose_scorer(scorer, environment, tasks),
+            scorer_by_default=scorer is None,
             success_threshold=success_threshold,
             num_tasks=num_tasks,
             seed=seed,

@@ -1,0 +1,146 @@
+"""The stages of an audit, in order; each takes what earlier ones left in the subject and returns findings.
+
+What an environment breaks in a stage is one more finding, and the next stage goes on.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from turnwright.audit.answer_form import read_truths
+from turnwright.audit.answer_told import check_answer_told
+from turnwright.audit.attacks import check_attacks
+from turnwright.audit.cost import check_cost
+from turnwright.audit.elsewhere import check_elsewhere
+from turnwright.audit.floors import check_floors
+from turnwright.audit.hermetic import watch_episodes
+from turnwright.audit.leftovers import check_leftovers
+from turnwright.audit.patience import EnvironmentHangsError
+from turnwright.audit.prompt_leaks import check_prompt_leaks
+from turnwright.audit.replay import check_isolation, check_replay
+from turnwright.audit.rewards import check_rewards
+from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
+from turnwright.audit.splits import check_twins
+from turnwright.audit.subject import Subject
+from turnwright.audit.tool_answers import check_constant, check_random
+from turnwright.audit.tool_betrays import check_betrayals
+from turnwright.audit.tool_breaks import check_tool_breaks
+from turnwright.audit.tool_leaks import check_tool_leaks
+from turnwright.audit.tool_schemas import check_names, check_schemas
+from turnwright.core.errors import AlignmentError
+from turnwright.core.finding import Finding
+from turnwright.environments.load import load_environment
+
+Findings = Sequence[Finding]
+Stage = Callable[[Subject], Awaitable[Findings]]
+
+
+async def run_stages(subject: Subject, told: Callable[[str], None]) -> list[Finding]:
+    """Run every stage; an environment that hangs ends the audit."""
+    findings: list[Finding] = []
+    for name, stage in STAGES.items():
+        told(name)
+        try:
+            findings += await stage(subject)
+        except EnvironmentHangsError as error:
+            cure = "give what it waits for a limit of its own, and answer with ToolError when that is over"
+            return [*findings, _broken("environment.hangs", name, str(error), cure)]
+        except AlignmentError:
+            raise
+        except Exception as error:  # the boundary that attributes what a user's environment raises
+            evidence = f"it raised {type(error).__name__}: {str(error)[:300]}"
+            findings.append(_broken("environment.breaks", name, evidence, "mend it, and check again"))
+    return findings
+
+
+async def _solve(subject: Subject) -> Findings:
+    subject.solutions = await play_solutions(subject.prototype, subject.tasks, seed=subject.seed)
+    subject.settle_scorer()
+    solutions, judge = subject.solutions, subject.judge
+    subject.truths = read_truths(subject.solved)
+    return (
+        *check_solutions(solutions, judge),
+        *check_turns(subject.prototype, solutions, judge, propose_turns(solutions, judge)),
+        *check_answer_told(subject.by_rules, subject.truths),
+        *check_cost(solutions.episodes),
+        *check_twins(subject.solutions.episodes if solutions.kind == "rules" else ()),
+    )
+
+
+async def _grade(subject: Subject) -> Findings:
+    prototype, judge, seed, truths = subject.prototype, subject.judge, subject.seed, subject.truths
+    subject.floors = await check_floors(prototype, subject.idle_tasks, subject.solved, truths, judge, seed=seed)
+    subject.attacks = await check_attacks(prototype, subject.solved, truths, judge, seed=seed)
+    return (
+        *subject.floors.findings,
+        *subject.attacks.findings,
+        *await check_rewards(prototype, subject.intact, subject.floors.played, subject.attacks, judge, seed=seed),
+    )
+
+
+async def _replay(subject: Subject) -> Findings:
+    another = load_environment(subject.environment, subject.options)
+    return (
+        *await check_random(subject.fresh, another, subject.intact, seed=subject.seed),
+        *await check_replay(subject.prototype, subject.fresh, subject.replayed, seed=subject.seed),
+        *await check_isolation(subject.prototype, subject.replayed, seed=subject.seed),
+    )
+
+
+async def _elsewhere(subject: Subject) -> Findings:
+    return await check_elsewhere(
+        subject.environment,
+        subject.options,
+        subject.intact,
+        seed=subject.seed,
+        processes=subject.processes,
+        allow_network=subject.allow_network,
+    )
+
+
+async def _watch(subject: Subject) -> Findings:
+    subject.uses = await watch_episodes(subject.prototype, subject.own, subject.replayed, seed=subject.seed)
+    return ()
+
+
+async def _left(subject: Subject) -> Findings:
+    return await check_leftovers(subject.prototype, subject.replayed, seed=subject.seed)
+
+
+async def _prompts(subject: Subject) -> Findings:
+    oracle = count_solved(subject.solutions, subject.judge)
+    episodes = subject.known(subject.solutions.episodes)
+    return check_prompt_leaks(subject.prototype, episodes, solved=oracle.solved / max(oracle.of, 1))
+
+
+async def _tools(subject: Subject) -> Findings:
+    prototype, seed = subject.prototype, subject.seed
+    return (
+        *check_names(prototype, subject.by_rules),
+        *await check_schemas(prototype, subject.by_rules, seed=seed),
+        *await check_constant(prototype, subject.intact, seed=seed),
+        *await check_tool_breaks(prototype, subject.intact, seed=seed),
+    )
+
+
+async def _tool_leaks(subject: Subject) -> Findings:
+    known = subject.known(subject.intact)
+    return (
+        *await check_tool_leaks(subject.prototype, known, seed=subject.seed),
+        *await check_betrayals(subject.prototype, known, seed=subject.seed),
+    )
+
+
+STAGES: Mapping[str, Stage] = {
+    "solutions": _solve,
+    "plays without knowledge": _grade,
+    "replay": _replay,
+    "replay in other processes": _elsewhere,
+    "clock and randomness": _watch,
+    "leftovers": _left,
+    "prompts": _prompts,
+    "tools": _tools,
+    "leaks of tools": _tool_leaks,
+}
+
+
+def _broken(code: str, stage: str, evidence: str, cure: str) -> Finding:
+    return Finding(code=code, severity="error", where=f"stage {stage!r}", evidence=evidence, cure=cure)

@@ -1,0 +1,98 @@
+"""The environment under audit, and what its stages leave for later ones."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from turnwright.audit.answer_form import Truths
+from turnwright.audit.answers import gold_of
+from turnwright.audit.attacks import Attacks
+from turnwright.audit.floors import Floors
+from turnwright.audit.frames import OwnCode, Use
+from turnwright.audit.judge import Judge
+from turnwright.audit.solutions import Solutions
+from turnwright.core.episode import Episode
+from turnwright.core.outcome import Failed
+from turnwright.core.task import Task
+from turnwright.environments.base import Environment
+
+REPLAYED_TASKS = 50
+"""Tasks played again: what differs from play to play shows in a few."""
+IDLE_TASKS = 200
+"""Tasks that each play without knowledge is tried on."""
+FINAL_OUTPUT = "<final_output>"
+IDLE_SECONDS = 1.0
+"""Time for each such play on all tasks together; where episodes take long, there are fewer of them."""
+REPLAY_SECONDS = 2.0
+"""Time for playing all again once."""
+FEWEST = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Subject:
+    """An audit under way; its stages leave here what later ones build on."""
+
+    environment: str
+    options: Mapping[str, Any] | None
+    prototype: Environment
+    fresh: Environment
+    judge: Judge
+    seed: int
+    own: OwnCode
+    allow_network: bool
+    processes: int
+    scorer_by_default: bool
+    """Nobody asked for the scorer: it judges only where its answer format is the environment's."""
+    tasks: Sequence[Task]
+    """All that may be played, in the order drawn."""
+    solutions: Solutions = field(default_factory=lambda: Solutions(kind="rules", episodes=(), seconds=0.0))
+    truths: Truths | None = None
+    floors: Floors = field(default_factory=lambda: Floors(shares={}, findings=(), played={}))
+    attacks: Attacks = field(default_factory=lambda: Attacks(shares={}, findings=(), right=(), wrong=(), played=()))
+    uses: tuple[Use, ...] = ()
+
+    def settle_scorer(self) -> None:
+        """Drop a scorer that nobody asked for, where no solution answers in its format."""
+        if self.scorer_by_default and not any(FINAL_OUTPUT in e.answer for e in self.solutions.episodes):
+            self.judge = replace(self.judge, scorer=None)
+
+    @property
+    def solved(self) -> list[Episode]:
+        """Return the solutions that solve their tasks."""
+        return [episode for episode in self.solutions.episodes if self.judge.solved(episode)]
+
+    @property
+    def by_rules(self) -> tuple[Episode, ...]:
+        """Return the solutions to play again; stated ground truth calls tools in ways that say nothing about them."""
+        return self.replayed if self.solutions.kind == "rules" else ()
+
+    @property
+    def replayed(self) -> tuple[Episode, ...]:
+        """Return the solutions to play again, as many as there is time for."""
+        return self.solutions.episodes[: self._fitting(REPLAY_SECONDS, REPLAYED_TASKS)]
+
+    @property
+    def intact(self) -> list[Episode]:
+        """Return those that nothing broke."""
+        return [episode for episode in self.by_rules if not isinstance(episode.outcome, Failed)]
+
+    @property
+    def idle_tasks(self) -> Sequence[Task]:
+        """Return the tasks for plays without knowledge, as many as there is time for."""
+        return self.tasks[: self._fitting(IDLE_SECONDS, IDLE_TASKS)]
+
+    def known(self, episodes: Sequence[Episode]) -> list[Episode]:
+        """Return episodes whose tasks have ground truth: their own, or what the solution answers."""
+        truths = self.truths.by_task if self.truths else {}
+        return [
+            episode
+            if gold_of(episode.task) or episode.key.task_id not in truths
+            else replace(
+                episode, task=replace(episode.task, data={**episode.task.data, "gold": truths[episode.key.task_id]})
+            )
+            for episode in episodes
+        ]
+
+    def _fitting(self, seconds: float, most: int) -> int:
+        one = self.solutions.seconds / max(len(self.solutions.episodes), 1)
+        return min(most, max(FEWEST, int(seconds / one))) if one else most
