@@ -1,0 +1,210 @@
+"""Code of a policy: edited and run in a workspace of its own, graded in a fresh one by what it gives."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnwright.audit.play import play
+from turnwright.core.errors import EnvironmentLoadError
+from turnwright.core.message import Message
+from turnwright.core.outcome import Failed, Outcome, Rewarded
+from turnwright.core.task import Split, Task
+from turnwright.environments import call, say
+from turnwright.environments.scripts import numbered
+from turnwright.environments.verifiable import EditsFiles, RunsPython, RunsTests, VerifiableEnvironment, without_places
+from turnwright.environments.verifiable_cases import Case, CaseResult, _judged, run_cases
+from turnwright.environments.verifiable_driver import encoded
+from turnwright.sandbox.base import SandboxError, SandboxLimits
+from turnwright.sandbox.choose import open_sandbox
+
+RIGHT = "def double(x):\n    return x + x\n"
+TASK = Task(
+    id="t",
+    prompt="double(x) returns x twice",
+    data={
+        "files": {"solution.py": "def double(x):\n    return x\n", "notes.txt": "as it was"},
+        "protected": ["notes.txt"],
+        "visible": [{"expression": "double(2)", "expected": "4"}],
+        "hidden": [
+            {"expression": "double('ab')", "expected": "'abab'"},
+            {"expression": "double(0)", "expected": "0"},
+            {"expression": "double(None)", "raises": "TypeError"},
+            {"expression": "open('notes.txt').read()", "expected": "'as it was'"},
+        ],
+    },
+)
+
+
+class Doubling(EditsFiles, RunsTests, RunsPython, VerifiableEnvironment):
+    """Asks for a function."""
+
+    def tasks(self, split: Split) -> list[Task]:
+        return [TASK]
+
+
+try:
+    SANDBOX = open_sandbox()
+except SandboxError as missing:
+    pytest.skip(f"no sandbox works here: {missing}", allow_module_level=True)
+DOUBLING = Doubling(sandbox=SANDBOX)
+
+
+def played(*replies: Message) -> tuple[list[str], Outcome]:
+    """Return what the tools answered, and the outcome."""
+    episode = asyncio.run(play(DOUBLING, TASK, numbered([*replies, say("done")]), seed=0))
+    return [message.content for turn in episode.turns for message in turn.responses], episode.outcome
+
+
+def test_a_policy_edits_tries_and_is_graded_on_cases_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    answers, outcome = played(
+        call("list_files"),
+        call("run_tests"),
+        call("replace_text", path="solution.py", old="return x", new="return x + x"),
+        call("read_file", path="solution.py"),
+        call("run_tests"),
+        call("write_file", path="notes.txt", content="changed"),
+        call("run_python", code="import solution\nprint(solution.double(21), open('notes.txt').read())"),
+    )
+    assert answers == [
+        '["notes.txt", "solution.py"]',
+        "0 of 1 pass\nFAILED: double(2): expected 4, got 2",
+        "written",
+        RIGHT,
+        "1 of 1 pass\nok: double(2) is 4",
+        "written",
+        '{"stdout": "42 changed\\n", "stderr": "", "exit_code": 0}',
+    ]
+    assert outcome == Rewarded(value=1.0, components={"passed": 1.0, "timeout": 0.0, "ended": 0.0})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_left_as_it_was_earns_its_share():
+    # 0 doubles to itself, and the note is there.
+    assert played()[1] == Rewarded(value=0.5, components={"passed": 0.5, "timeout": 0.0, "ended": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "told"),
+    [
+        ("read_file", {"path": "other.py"}, "no text file 'other.py', there is: notes.txt, solution.py"),
+        ("read_file", {"path": "../secret"}, "no text file"),
+        ("write_file", {"path": "/etc/x", "content": ""}, "/etc/x"),
+        ("write_file", {"path": "../x", "content": ""}, "../x"),
+        ("write_file", {"path": "x", "content": "x" * 200_001}, "200001 characters are too many"),
+        ("replace_text", {"path": "solution.py", "old": "x", "new": ""}, "occurs 2 times in solution.py, not once"),
+        ("replace_text", {"path": "solution.py", "old": "", "new": "x"}, "occurs 0 times"),
+        ("replace_text", {"path": "solution.py", "old": "y", "new": "x"}, "occurs 0 times"),
+        ("run_python", {"code": "\0"}, "zero byte"),
+    ],
+)
+def test_a_tool_that_cannot_says_why(tool: str, arguments: dict[str, str], told: str):
+    answers, outcome = played(call(tool, **arguments))
+    assert answers[0].startswith('{"error": ')
+    assert told in answers[0]
+    assert isinstance(outcome, Rewarded)
+
+
+class Broken:
+    """A sandbox whose programs do not start."""
+
+    name = "broken"
+
+    @contextmanager
+    def workspace(self, limits: SandboxLimits, *, readable: object = ()) -> Iterator[Any]:
+        with SANDBOX.workspace(limits) as workspace:
+            workspace.run = self.run  # type: ignore[method-assign]
+            yield workspace
+
+    def run(self, *arguments: object, **options: object) -> None:
+        raise SandboxError("no user namespaces")
+
+
+def test_a_sandbox_that_breaks_is_a_failure_and_no_reward():
+    outcome = asyncio.run(play(Doubling(sandbox=Broken()), TASK, numbered([say("done")]), seed=0)).outcome
+    assert outcome == Failed(cause="grader_error", detail="SandboxError: no user namespaces")
+    outcome = asyncio.run(play(Doubling(sandbox=Broken()), TASK, numbered([call("run_tests")]), seed=0)).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.cause == "tool_error"
+
+
+def test_a_program_that_does_not_begin_is_the_sandbox_s_fault():
+    with SANDBOX.workspace(SandboxLimits(memory_bytes=1 << 20)) as workspace:
+        workspace.write("solution.py", RIGHT.encode())
+        with pytest.raises(SandboxError, match="did not begin"):
+            run_cases(workspace, "solution", [Case(expression="double(1)", expected="2")])
+
+
+def test_without_a_sandbox_nothing_is_loaded():
+    with pytest.raises(EnvironmentLoadError, match="needs a sandbox: there is no sandbox 'nowhere'"):
+        Doubling(sandbox="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        ("4", 4), ("4.0", 4), ("4", 4.0), ("0.3", 0.1 + 0.2), ("'a'", "a"), ("None", None), ("(1, [2])", (1, [2])),
+        ("{'b': 2, 'a': {1, 2}}", {"a": {2, 1}, "b": 2}), ("[]", []),
+    ],
+)  # fmt: skip
+def test_values_pass_as_python_compares_them(expected: str, given: object):
+    assert _judged(Case(expression="f()", expected=expected), ["value", encoded(given)]).ending == "passed"
+
+
+@pytest.mark.parametrize(
+    ("expected", "given", "told"),
+    [
+        ("1", True, "got True"),
+        ("True", 1, "got 1"),
+        ("'4'", 4, "got 4"),
+        ("[1, 2]", (1, 2), "got (1, 2)"),
+        ("(1,)", (2,), "got (2,)"),
+        ("{1: 'a'}", {1: "b", "c": None}, "got {'c': None, 1: 'b'}"),
+        ("{1}", {1, 2}, "got {1, 2}"),
+        ("set()", {1}, "got {1}"),
+        ("1.0", 1.001, "got 1.001"),
+        ("None", len, "got builtin_function_or_method: <built-in function len>"),
+        ("1", "x" * 999, "got '" + "x" * 199 + "..."),
+    ],
+)
+def test_other_values_are_wrong_and_shown(expected: str, given: object, told: str):
+    expected = "[]" if expected == "set()" else expected
+    assert _judged(Case(expression="f()", expected=expected), ["value", encoded(given)]).given == told
+
+
+def test_what_no_driver_writes_is_no_answer():
+    case = Case(expression="f()", expected="1")
+    deep: object = 1
+    for _ in range(5000):
+        deep = [deep]
+    forged = ([], ["value"], ["value", 1, 1], ["passed"], ["raised", 1, 2], [["value", 1]], ["value", {"float": []}])
+    for answer in (*forged, ["value", deep], ["raised", "E", "\ud800"]):
+        result = _judged(case, answer)
+        assert isinstance(result, CaseResult)
+        assert not result.passed
+        str(result).encode()
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected", "told"),
+    [
+        ("double(1) == 2", "True", "compares in the sandbox"),
+        ("not double(0)", "True", "compares in the sandbox"),
+        ("double(1) and True", "True", "compares in the sandbox"),
+        ("x = 1", "1", "invalid syntax"),
+        ("double(1)", "double(1)", "malformed node"),
+    ],
+)
+def test_a_case_asks_for_a_value_and_states_a_literal(expression: str, expected: str, told: str):
+    with pytest.raises(ValueError, match=told):
+        Case(expression=expression, expected=expected)
+
+
+def test_answers_tell_no_folder_of_the_host_and_no_address():
+    text = 'File "/tmp/x-83/files/solution.py", line 1 <object at 0x7f01> a/solution.py'
+    assert without_places(text, ["solution.py"]) == ('File "solution.py", line 1 <object at 0x...> a/solution.py')
