@@ -147,13 +147,17 @@ def test_turns_without_calls_and_errors_of_tools_are_the_members() -> None:
     assert isinstance(play("a/train-0", say(""), say(""), say("")).outcome, Truncated)
 
 
-def test_scripted_policies_are_those_that_all_members_have() -> None:
+def test_a_task_is_scripted_by_its_own_environment() -> None:
     mixture = make()
-    assert mixture.demonstrators() == ("idle",)
+    assert mixture.demonstrators() == ("idle", "silent")
     script = mixture.scripted("idle")(task_of(mixture, "b/train-1"), 9)
     assert next(script).content == "train-1 9"
+    silent = mixture.scripted("silent")
+    assert next(silent(task_of(mixture, "a/train-0"), 9)).content == ""
     with pytest.raises(EnvironmentLoadError, match="domain 'b': Counter has no scripted policy 'silent'"):
-        mixture.scripted("silent")
+        silent(task_of(mixture, "b/train-1"), 9)
+    with pytest.raises(EnvironmentLoadError, match="domain 'a': Silent has no scripted policy 'loud'"):
+        mixture.scripted("loud")
 
 
 def test_turn_limits_are_the_members_and_the_mixtures_is_the_longest() -> None:

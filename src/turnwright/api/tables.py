@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from turnwright.evaluation.compare import Comparison, Difference
-from turnwright.evaluation.result import EvaluationResult
+from turnwright.evaluation.result import DomainResult, EvaluationResult
+from turnwright.evaluation.statistics import Interval
 
 
 def describe_result(result: EvaluationResult) -> str:
@@ -16,6 +17,9 @@ def describe_result(result: EvaluationResult) -> str:
         ("field accuracy", result.field_accuracy),
         *((f"  {name}", interval) for name, interval in result.fields.items()),
         ("completion", result.completion),
+        ("success, mean of domains", result.macro_success),
+        ("success (greedy), mean of domains", result.macro_greedy_success),
+        *(row for domain, own in result.domains.items() for row in _domain_measures(domain, own)),
     ]
     rows = [(label, f"{found.value:.1%}", f"{found.low:.1%} to {found.high:.1%}") for label, found in measures if found]
     return "\n".join(
@@ -35,6 +39,10 @@ def describe_comparison(comparison: Comparison) -> str:
         ("success (greedy)", comparison.greedy_success),
         ("field accuracy", comparison.field_accuracy),
         *((f"  {name}", difference) for name, difference in comparison.fields.items()),
+        ("success (sampled), mean of domains", comparison.macro_success),
+        ("success (greedy), mean of domains", comparison.macro_greedy_success),
+        *((f"  {domain} (sampled)", own.success) for domain, own in comparison.domains.items()),
+        *((f"  {domain} (greedy)", own.greedy_success) for domain, own in comparison.domains.items()),
     ]
     rows = [(label, *_cells(difference)) for label, difference in measures if difference]
     return "\n".join(
@@ -46,6 +54,14 @@ def describe_comparison(comparison: Comparison) -> str:
             *(f"warning: {warning}" for warning in comparison.warnings),
             f"verdict: {comparison.verdict}",
         )
+    )
+
+
+def _domain_measures(domain: str, own: DomainResult) -> tuple[tuple[str, Interval | None], ...]:
+    return (
+        (f"  {domain}: success, {own.num_tasks} tasks", own.success),
+        (f"  {domain}: success (greedy)", own.greedy_success),
+        (f"  {domain}: field accuracy", own.field_accuracy),
     )
 
 

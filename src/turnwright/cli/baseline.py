@@ -46,6 +46,9 @@ def _print(measured: "Baseline") -> None:
     if measured.success:
         success = measured.success
         print(f"success {success.value:.1%} (95 % interval {success.low:.1%} to {success.high:.1%}), {judge}")
+    for domain, own in measured.domains.items():
+        share = f"success {own.success.value:.1%}, " if own.success else ""
+        print(f"  {domain}: {share}reward mean {own.reward_mean:.3f}, {own.num_tasks} tasks of {own.environment}")
     print(f"reward mean {measured.reward_mean:.3f}, variance {measured.reward_variance:.4f}")
     if measured.failed:
         print(f"{measured.failed} attempts failed for reasons other than the policy")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from turnwright.config import ResolvedConfig, resolve
+from turnwright.config import ResolvedConfig, read_toml, resolve
 from turnwright.config.overrides import parse_literal
 from turnwright.core.errors import ConfigError
 from turnwright.core.task import Split
@@ -47,6 +47,15 @@ def split_settings(settings: Sequence[str] | None) -> tuple[Path | None, list[st
 def read_settings(settings: Sequence[str] | None) -> ResolvedConfig:
     """Return the configuration that the arguments of a command describe."""
     return resolve(*split_settings(settings))
+
+
+def read_environment(name: str, options: Sequence[str] | None) -> dict[str, Any]:
+    """Return the [environment] section that a command's ENV stands for: that of a run.toml, or one environment."""
+    if not name.endswith(".toml"):
+        return {"name": name, "options": read_options(options)}
+    if options:
+        raise ConfigError(f"--option has no effect on '{name}': write options into its [environment] section")
+    return read_toml(Path(name)).get("environment", {})
 
 
 def read_options(options: Sequence[str] | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import typer
 
 from turnwright.api.transcript import print_episode
 from turnwright.cli.check import EnvironmentName
-from turnwright.cli.options import ConfigFile, Options, Overrides, ScorerName, check_split, read_options
+from turnwright.cli.options import ConfigFile, Options, Overrides, ScorerName, check_split, read_environment
 from turnwright.cli.output import AsJson
 from turnwright.config import read_toml, resolve_values
 from turnwright.core.task import Split
@@ -33,7 +33,7 @@ def play(
 ) -> None:
     """Play one episode and print it turn by turn."""
     values: dict[str, Any] = read_toml(config) if config else {}
-    values["environment"] = {"name": environment, "options": read_options(option)}
+    values["environment"] = read_environment(environment, option)
     values["model"] = {**values.get("model", {}), "path": model}
     values["run"] = {**values.get("run", {}), "seed": seed}
     if scorer is not None:

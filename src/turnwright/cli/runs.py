@@ -14,6 +14,8 @@ app = typer.Typer(help="List, show and prune run directories.", no_args_is_help=
 OutputDir = Annotated[Path, typer.Option("--dir", help="Folder that holds the runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a run.")]
 RUNS = Path("runs")
+OF_DOMAINS = ("/rollout/groups", "/rollout/reward/mean", "/val/reward/mean", "/val/score/success")
+"""Metrics shown of each domain of a mixture."""
 
 
 @app.command("list")
@@ -80,8 +82,13 @@ def prune_command(
 
 
 def _first_and_last(metrics: list[dict[str, float]]) -> list[tuple[str, str, str]]:
-    """Return first and last value of the metrics that say whether a run learns."""
-    shown = dict.fromkeys(name for record in metrics for name in record if name.startswith(("rollout/reward/", "val/")))
+    """Return first and last value of the metrics that say whether a run learns, and in which domains of a mixture."""
+    shown = dict.fromkeys(
+        name
+        for record in metrics
+        for name in record
+        if name.startswith(("rollout/reward/", "val/")) or name.endswith(OF_DOMAINS)
+    )
     curves: list[tuple[str, str, str]] = []
     for name in shown:
         values = [record[name] for record in metrics if name in record]

@@ -86,7 +86,7 @@ class ResolvedConfig:
             value=model.model_dump(include={name})[name],
             source=self._source(key),
             default=None if field.is_required() else field.get_default(call_default_factory=True),
-            expectation=", ".join(_expectation(field)),
+            expectation=expectation(field),
             description=field.description or "",
         )
 
@@ -130,7 +130,12 @@ def _as_key(key: str) -> str:
     return key if BARE_KEY.fullmatch(key) else json.dumps(key)
 
 
-def _expectation(field: FieldInfo) -> Iterator[str]:
+def expectation(field: FieldInfo) -> str:
+    """Return type and range of a setting in words, such as "int, >= 2"."""
+    return ", ".join(_constraints(field))
+
+
+def _constraints(field: FieldInfo) -> Iterator[str]:
     yield _type_name(field.annotation)
     signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
     for constraint in field.metadata:

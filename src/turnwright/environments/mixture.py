@@ -94,27 +94,32 @@ class Mixture(Environment):
         return self._member_of(task).oracle(leave_domain(task))
 
     def scripted(self, name: str) -> Callable[[Task, int], Script]:
-        """Return the scripted policy called ``name`` that each member has; a task picks its own.
+        """Return the scripted policy called ``name``: for each task that of its own environment.
 
-        Raises EnvironmentLoadError naming the member that has none.
+        Raises EnvironmentLoadError when no member has it; the policy does, for the tasks of a member without it.
         """
         policies: dict[str, Callable[[Task, int], Script]] = {}
+        problems: dict[str, str] = {}
         for domain, member in self.members.items():
             try:
                 policies[domain] = member.scripted(name)
             except EnvironmentLoadError as error:
-                raise EnvironmentLoadError(f"domain {domain!r}: {error}") from error
+                problems[domain] = f"domain {domain!r}: {error}"
+        if not policies:
+            raise EnvironmentLoadError("\n".join(problems.values()))
 
         def play(task: Task, seed: int) -> Script:
             self._member_of(task)
+            if (problem := problems.get(task.domain or "")) is not None:
+                raise EnvironmentLoadError(problem)
             return policies[task.domain or ""](leave_domain(task), seed)
 
         return play
 
     def demonstrators(self) -> tuple[str, ...]:
-        """Return the names of the scripted policies that every member has."""
-        first, *others = (member.demonstrators() for member in self.members.values())
-        return tuple(name for name in first if all(name in names for names in others))
+        """Return the names of the scripted policies that any member has."""
+        names = (name for member in self.members.values() for name in member.demonstrators())
+        return tuple(dict.fromkeys(names))
 
     @property
     def _opened(self) -> Environment:

@@ -7,7 +7,7 @@ from typing import Any
 
 from turnwright.config.resolved import as_text
 from turnwright.report.charts import interval_chart, line_chart
-from turnwright.report.curves import draw_curves
+from turnwright.report.curves import draw_curves, draw_domains
 from turnwright.report.examples import count_disagreements, pick_examples, reward_of
 from turnwright.report.material import Material, read_material
 from turnwright.report.tables import comparison_rows, greedy_flips, interval_bars
@@ -92,6 +92,7 @@ def _variables(material: Material) -> dict[str, Any]:
         "verdict": judge(material.suites),
         "suites": suites,
         "charts": [(chart, line_chart(chart)) for chart in draw_curves(material)],
+        "domains": [(chart, line_chart(chart)) for chart in draw_domains(material)],
         "examples": pick_examples(material.episodes, success_threshold=threshold),
         "disagreements": count_disagreements(material.episodes, success_threshold=threshold),
         "reproduction": reproduction(material),

@@ -50,6 +50,8 @@ class Chart:
     """Values are shares: the axis is 0 to 1."""
     reference: float | None = None
     """A level worth comparing with, drawn as a thin line."""
+    extent: tuple[float, float] | None = None
+    """Lowest and highest value of the axis, for charts that are read side by side; None = what is drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +71,7 @@ def line_chart(chart: Chart) -> str:
     series = [one for one in chart.series if one.finite]
     points = [point for one in series for point in one.finite]
     x_low, x_high = min(p.step for p in points), max(p.step for p in points)
-    y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if chart.is_share else nice_ticks(*_extent(points, chart.reference), 4)
+    y_ticks = [0.0, 0.25, 0.5, 0.75, 1.0] if chart.is_share else nice_ticks(*_axis(chart, points), 4)
     x = _Scale(x_low, x_high, LEFT + 6, WIDTH - RIGHT - 6)
     y = _Scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     parts = [_axes(x, y, _step_ticks(x_low, x_high), y_ticks)]
@@ -138,7 +140,12 @@ class _Scale:
         return self._start + (value - self._low) * self._factor
 
 
-def _extent(points: Iterable[Point], reference: float | None) -> tuple[float, float]:
+def _axis(chart: Chart, points: Iterable[Point]) -> tuple[float, float]:
+    return chart.extent or extent(points, chart.reference)
+
+
+def extent(points: Iterable[Point], reference: float | None = None) -> tuple[float, float]:
+    """Return the lowest and highest value of points with their intervals, and of a reference."""
     values = [v for p in points for v in (p.value, p.low, p.high) if v is not None and isfinite(v)]
     if reference is not None:
         values.append(reference)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from turnwright.evaluation.statistics import Interval
-from turnwright.report.charts import Chart, Point, Series
+from turnwright.report.charts import Chart, Point, Series, extent
 from turnwright.report.material import Material, StepEpisodes
 
 
@@ -97,6 +97,40 @@ def draw_curves(material: Material) -> tuple[Chart, ...]:
     """Return the charts that have at least one number."""
     charts = [*_outcome_charts(material), *(_chart(curve, material.metrics) for curve in CURVES)]
     return tuple(chart for chart in charts if any(series.finite for series in chart.series))
+
+
+def draw_domains(material: Material) -> tuple[Chart, ...]:
+    """Return one small chart per domain of a mixture, reward and score on one axis for all; none outside a mixture."""
+    domains = sorted({domain for step in (*material.rollouts, *material.validations) for domain in step.domains})
+    drawn = {domain: _domain_series(material, domain) for domain in domains}
+    points = [point for series in drawn.values() for one in series for point in one.finite]
+    if not points:
+        return ()
+    shared = extent(points)
+    return tuple(
+        Chart(title=domain, note=_groups_note(material, domain), series=series, extent=shared)
+        for domain, series in drawn.items()
+        if series
+    )
+
+
+def _domain_series(material: Material, domain: str) -> tuple[Series, ...]:
+    def of_domain(steps: Sequence[StepEpisodes]) -> list[StepEpisodes]:
+        return [step.domains[domain] for step in steps if domain in step.domains]
+
+    trained, validated = of_domain(material.rollouts), of_domain(material.validations)
+    series = (
+        _interval_series("reward", trained, lambda step: step.reward),
+        _interval_series("val reward", validated, lambda step: step.reward),
+        _interval_series("val score", validated, lambda step: step.success),
+    )
+    return tuple(one for one in series if one.finite)
+
+
+def _groups_note(material: Material, domain: str) -> str:
+    groups = [record.get(f"{domain}/rollout/groups", 0.0) for record in material.metrics]
+    total = sum(record.get("training/num_groups", 0.0) for record in material.metrics)
+    return f"{sum(groups):,.0f} of {total:,.0f} groups trained on." if total else ""
 
 
 def _outcome_charts(material: Material) -> Iterator[Chart]:

@@ -1,7 +1,7 @@
 """Material: everything the report shows, read from the run directory alone. What is missing is None or empty."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from turnwright.config.resolved import DEFAULT, ResolvedConfig, Setting
@@ -28,6 +28,8 @@ class StepEpisodes:
     reward: Interval | None
     success: Interval | None
     """By the independent scorer, where it was run on these episodes."""
+    domains: Mapping[str, "StepEpisodes"] = field(default_factory=dict[str, "StepEpisodes"])
+    """Of a mixture: what those of each domain say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,18 @@ def read_material(run_dir: Path) -> Material:
 
 
 def _summarise(step: int, episodes: Iterable[Episode]) -> StepEpisodes:
+    every = list(episodes)
+    domains = sorted({episode.task.domain for episode in every if episode.task.domain is not None})
+    return replace(
+        _measure(step, every),
+        domains={
+            domain: _measure(step, [episode for episode in every if episode.task.domain == domain])
+            for domain in domains
+        },
+    )
+
+
+def _measure(step: int, episodes: Iterable[Episode]) -> StepEpisodes:
     rewards: dict[str, list[float]] = {}
     successes: dict[str, list[float]] = {}
     for episode in episodes:

@@ -1,6 +1,6 @@
 """Rows of the table that puts base and tuned side by side."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from turnwright.evaluation.compare import Difference
@@ -37,8 +37,9 @@ def interval_bars(suite: SuiteEvaluations) -> tuple[Bar, ...]:
         ("greedy success", lambda result: result.greedy_success),
         ("field accuracy", lambda result: result.field_accuracy),
     )
+    domains = tuple((domain, _success_in(domain)) for domain in suite.tuned.domains)
     bars: list[Bar] = []
-    for label, measure in measures:
+    for label, measure in (*measures, *domains):
         for index, side, result in ((1, "base", suite.base), (0, "tuned", suite.tuned)):
             found = measure(result) if result else None
             if found:
@@ -46,6 +47,10 @@ def interval_bars(suite: SuiteEvaluations) -> tuple[Bar, ...]:
                     Bar(label=f"{label}, {side}", series=index, value=found.value, low=found.low, high=found.high)
                 )
     return tuple(bars)
+
+
+def _success_in(domain: str) -> Callable[[EvaluationResult], Interval | None]:
+    return lambda result: result.domains[domain].success if domain in result.domains else None
 
 
 def greedy_flips(suite: SuiteEvaluations) -> tuple[int, int] | None:
@@ -63,6 +68,7 @@ def _rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
     yield _share_row("Success, sampled (pass@1)", base and base.success, tuned.success, found and found.success)
     greedy = found.greedy_success if found else None
     yield _share_row("Success, greedy", base and base.greedy_success, tuned.greedy_success, greedy)
+    yield from _domain_rows(suite)
     base_rates = {rate.k: rate for rate in base.pass_rates} if base else {}
     for rate in tuned.pass_rates:
         if rate.k > 1 and rate.k == tuned.attempts:
@@ -85,6 +91,25 @@ def _rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
         tuned=_plain_share(tuned.tool_error_fraction),
     )
     yield TableRow(label="Attempts truncated / failed", base=_outcomes(base), tuned=_outcomes(tuned))
+
+
+def _domain_rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
+    """Yield the mean over the domains of a mixture, then each domain."""
+    base, tuned, found = suite.base, suite.tuned, suite.comparison
+    if not tuned.domains:
+        return
+    macro = found.macro_success if found else None
+    yield _share_row("Success, sampled, mean of domains", base and base.macro_success, tuned.macro_success, macro)
+    macro = found.macro_greedy_success if found else None
+    before = base and base.macro_greedy_success
+    yield _share_row("Success, greedy, mean of domains", before, tuned.macro_greedy_success, macro)
+    for domain, own in tuned.domains.items():
+        earlier = base.domains.get(domain) if base else None
+        moved = found.domains.get(domain) if found else None
+        sampled, greedy = (moved.success, moved.greedy_success) if moved else (None, None)
+        label = f"{domain} ({own.num_tasks} tasks)"
+        yield _share_row(f"{label}, sampled", earlier and earlier.success, own.success, sampled)
+        yield _share_row(f"{label}, greedy", earlier and earlier.greedy_success, own.greedy_success, greedy)
 
 
 def _share_row(label: str, base: Interval | None, tuned: Interval | None, found: Difference | None = None) -> TableRow:

@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
+from turnwright.config.mixing import DOMAIN
+
 _RECENT_STEPS = 10
 """Steps whose mean duration gives the ETA."""
 _Z_95 = 1.96
@@ -107,6 +109,7 @@ def describe_step(values: Mapping[str, float]) -> list[Line]:
         line
         for line in (
             _reward(values),
+            _domains(values),
             _speed(values),
             _outcomes(values),
             _groups(values),
@@ -130,7 +133,15 @@ def describe_validation(step: int, values: Mapping[str, float]) -> Line | None:
     ]
     if not parts:
         return None
+    judge = "val/score/success" if "val/score/success" in values else "val/reward/mean"
+    parts += [f"{domain} {value:.3f}" for domain, value in by_domain(values, judge).items()]
     return Line(label="validation", text=f"{'   '.join(parts)}   (step {step})", short=f"val {', '.join(parts)}")
+
+
+def by_domain(values: Mapping[str, float], name: str) -> dict[str, float]:
+    """Return a metric of each domain of a mixture, such as ``returns/val/reward/mean``; empty outside a mixture."""
+    found = {key.removesuffix(f"/{name}"): value for key, value in values.items() if key.endswith(f"/{name}")}
+    return {domain: value for domain, value in found.items() if DOMAIN.fullmatch(domain) and domain != "val"}
 
 
 def reward_half_width(values: Mapping[str, float]) -> float | None:
@@ -161,6 +172,15 @@ def _reward(values: Mapping[str, float]) -> Line | None:
     success = values.get("score/success")
     scored = "" if success is None else f"   independent score {success:.3f}"
     return Line(label="reward", text=f"{text}{scored}", short=f"reward {text}")
+
+
+def _domains(values: Mapping[str, float]) -> Line | None:
+    rewards = by_domain(values, "rollout/reward/mean")
+    if not rewards:
+        return None
+    scores = by_domain(values, "score/success")
+    texts = [f"{d} {reward:.3f}" + (f" ({scores[d]:.3f})" if d in scores else "") for d, reward in rewards.items()]
+    return Line(label="domains", text="   ".join(texts), short=", ".join(texts))
 
 
 def _speed(values: Mapping[str, float]) -> Line | None:
