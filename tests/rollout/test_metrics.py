@@ -6,7 +6,7 @@ from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
 from turnwright.core.task import Task
 from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
-from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of
+from turnwright.rollout.metrics import attempt_metrics, group_metrics, reward_of, with_domains
 
 TASK = Task(id="t", prompt="p")
 
@@ -84,3 +84,34 @@ def test_groups_by_hand():
     assert metrics["analysis/mean_group_reward_spread"] == 0.5
     assert metrics["rollout/reward/valid_mean"] == 0.5
     assert group_metrics([lost], batch_size=4) == {"analysis/batch_completion_ratio": 0.0}
+
+
+def test_domains_by_hand():
+    def group(domain: str | None, *rewards: float) -> Group:
+        task = Task(id=f"{domain}/t", prompt="p", domain=domain)
+        return Group(task=task, attempts=tuple(attempt(i, Rewarded(value=r)) for i, r in enumerate(rewards)))
+
+    def measure(groups) -> dict[str, float]:
+        attempts = [one for some in groups for one in some.attempts]
+        metrics = attempt_metrics(attempts, "rollout") | group_metrics(groups, batch_size=len(groups))
+        return metrics | {"cost/attempts": float(len(attempts)), "training/groups": float(len(groups))}
+
+    groups = [group("b", 1, 0), group("a", 0, 0), group("b", 1, 1)]
+    metrics = with_domains(groups, measure)
+    assert metrics["rollout/reward/mean"] == 0.5
+    assert (metrics["a/rollout/reward/mean"], metrics["b/rollout/reward/mean"]) == (0.0, 0.75)
+    # Group means 0.5 and 1 in b; in a there is one group only, and no reward above 0.
+    assert metrics["b/analysis/reward_variance_across_groups"] == 0.0625
+    assert metrics["a/analysis/reward_variance_across_groups"] == 0.0
+    assert metrics["b/analysis/mean_group_reward_spread"] == 0.5
+    assert (metrics["a/rollout/reward/zero_frac"], metrics["b/rollout/reward/zero_frac"]) == (1.0, 0.25)
+    assert metrics["b/rollout/reward/valid_mean"] == 0.5
+    assert "a/rollout/reward/valid_mean" not in metrics
+    assert metrics["cost/attempts"] == 6.0
+    per_domain = {name.removeprefix("b/") for name in metrics if name.startswith("b/")}
+    assert per_domain == {name for name in metrics if name.startswith(("rollout/", "analysis/"))}
+
+
+def test_without_a_mixture_there_are_no_domains():
+    groups = [Group(task=TASK, attempts=tuple(ATTEMPTS))]
+    assert with_domains(groups, lambda some: {"val/n": float(len(some))}) == {"val/n": 1.0}
