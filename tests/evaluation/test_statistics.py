@@ -12,6 +12,8 @@ from turnwright.evaluation.statistics import (
     pass_at_k,
     pass_power_k,
     share_interval,
+    share_over_strata,
+    stratified_bootstrap,
     wilson_interval,
 )
 
@@ -116,3 +118,34 @@ def test_pass_rates_equal_enumeration(counts: tuple[int, int, int]) -> None:
 def test_pass_rate_of_more_attempts_than_made_is_refused() -> None:
     with pytest.raises(ValueError, match="n=4"):
         pass_at_k(4, 2, 5)
+
+
+def test_strata_count_the_same_whatever_their_size() -> None:
+    # Means 1/2 over four tasks and 1 over one: 3/4, where pooling the tasks would give 3/5.
+    interval = stratified_bootstrap([{"a": [1.0], "b": [0.0], "c": [1.0], "d": [0.0]}, {"e": [1.0]}])
+    assert interval.value == 0.75
+    # The second stratum has no spread: the first alone moves the mean, between 1/2 and 1.
+    assert (interval.low, interval.high) == (0.5, 1.0)
+
+
+def test_strata_are_resampled_apart_and_by_the_task() -> None:
+    # Two strata of 100 tasks, half of each right: sqrt(0.25 / 100 / 2) = 0.0354.
+    strata = [{str(i): [float(i % 2)] * 3 for i in range(100)} for _ in range(2)]
+    interval = stratified_bootstrap(strata)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.0354, abs=0.015)
+    assert interval == stratified_bootstrap(strata)
+
+
+def test_equal_strata_at_the_edge_are_not_certain() -> None:
+    # Strata of 10 and 40 tasks: 4 / (1 / 10 + 1 / 40) = 32 tasks.
+    strata = [{str(i): [1.0] for i in range(size)} for size in (10, 40)]
+    assert share_over_strata(strata) == wilson_interval(32, 32, method="wilson_over_tasks")
+    zeros = [{str(i): [0.0] for i in range(size)} for size in (10, 40)]
+    assert share_over_strata(zeros).value == 0.0
+    assert share_over_strata([strata[0], zeros[0]]).value == 0.5
+
+
+def test_a_stratum_without_values_is_refused() -> None:
+    for strata in ([], [{"a": [1.0]}, {}], [{"a": [1.0]}, {"b": []}]):
+        with pytest.raises(ValueError, match="in every stratum"):
+            stratified_bootstrap(strata)
