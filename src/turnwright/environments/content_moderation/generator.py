@@ -176,7 +176,7 @@ def _deal_history(random: Random, post: Post) -> tuple[Shared, ...]:
 
 
 def _deal_strikes(random: Random, today: date) -> tuple[Strike, ...]:
-    number = random.choices((0, 1, 2, 3, 4), (22, 20, 22, 20, 16))[0]
+    number = random.choices((0, 1, 3, 4, 5, 6), (22, 12, 12, 18, 18, 18))[0]
     ages = sorted(random.choice((5, 30, 70, 89, 90, 91, 100, 150, 179, 180, 181, 250)) for _ in range(number))
     return tuple(
         Strike(
@@ -219,8 +219,8 @@ def _deal_decisions(
 
 def _deal_reports(random: Random, post: str) -> Reports:
     count = random.randrange(1, 6)
-    channels = tuple(random.choice(CHANNELS if random.random() < 0.5 else CHANNELS[:4]) for _ in range(count))
-    return Reports(post=post, count=count, channels=channels)
+    channels = CHANNELS if random.random() < 0.3 else CHANNELS[:-1]
+    return Reports(post=post, count=count, channels=tuple(random.choice(channels) for _ in range(count)))
 
 
 def _before(day: date, days: int) -> str:
