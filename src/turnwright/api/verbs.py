@@ -17,6 +17,7 @@ from turnwright.core.task import Split
 from turnwright.environments.base import Environment
 from turnwright.evaluation.result import EvaluationResult
 from turnwright.rundir.catalog import find_run
+from turnwright.rundir.files import write_atomic
 
 if TYPE_CHECKING:
     from turnwright.audit.report import CheckReport
@@ -37,6 +38,10 @@ def check(
     success_threshold: float = 1.0,
     tasks: int = 500,
     seed: int = 0,
+    allow_network: bool = False,
+    production: Path | None = None,
+    html: Path | None = None,
+    output: Path | None = None,
 ) -> "CheckReport":
     """Audit an environment: does it replay, can it be solved, and only by solving it? No model is needed.
 
@@ -47,17 +52,29 @@ def check(
         success_threshold: Reward from which an episode counts as solved.
         tasks: Most tasks to play.
         seed: Seed of the draw of tasks and of the episodes.
+        allow_network: Let the environment reach the network; what it reaches is then a warning.
+        production: File with the tools as production has them, to compare with.
+        html: Where to write the report as one HTML page.
+        output: Where to write the report as a JSON file.
     """
+    from turnwright.audit.page import write_page
     from turnwright.launch.check import check_environment
 
-    return check_environment(
+    report = check_environment(
         environment_name(environment),
         options=options,
         scorer=scorer,
         success_threshold=success_threshold,
         num_tasks=tasks,
         seed=seed,
+        allow_network=allow_network,
+        production=production,
     )
+    if html is not None:
+        write_page(report, html)
+    if output is not None:
+        write_atomic(output, report.to_json())
+    return report
 
 
 def play(

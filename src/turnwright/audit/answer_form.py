@@ -5,6 +5,7 @@
 It ships to Oslo.                                  a text that is the same on every task, around a value
 """
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -19,6 +20,8 @@ from turnwright.core.task import Task
 BLOCK = re.compile(r"<([A-Za-z_][\w-]*)>(.*?)</\1>", re.DOTALL)
 VALUE = "answer"
 """Name of the field of an answer that is a bare value."""
+MANY_LABELS = 100
+"""Labels of one field that a play knows of at most."""
 
 Fields = Mapping[str, Any]
 
@@ -62,28 +65,27 @@ class Truths:
     @cached_property
     def labels(self) -> Mapping[str, Sequence[Any]]:
         """Return the different values of each field, in the order of the tasks."""
-        found: dict[str, dict[str, Any]] = {}
-        for fields in self.by_task.values():
-            for name, value in fields.items():
-                found.setdefault(name, {}).setdefault(_key(value), value)
-        return {name: tuple(values.values()) for name, values in found.items()}
-
-    @cached_property
-    def _occurrences(self) -> Counter[tuple[str, str]]:
-        return Counter((name, _key(value)) for fields in self.by_task.values() for name, value in fields.items())
+        return {name: tuple(value for value, _ in some.values()) for name, some in self._occurrences.items()}
 
     def labels_for(self, task: Task) -> Mapping[str, Sequence[Any]]:
-        """Return, for each field a task asks for, the values that *other* tasks have there; "?" where none has any."""
+        """Return, for each field a task asks for, values that *other* tasks have there; "?" where none has any."""
         own = self.by_task.get(task.id, {})
-        return {
-            name: tuple(
-                value
-                for value in self.labels.get(name, ())
-                if self._occurrences[name, _key(value)] > (name in own and _key(own[name]) == _key(value))
-            )
-            or ("?",)
-            for name in self.fields_of(task)
-        }
+        found: dict[str, Sequence[Any]] = {}
+        for name in self.fields_of(task):
+            here = _key(own[name]) if name in own else ""
+            some = itertools.islice(self._occurrences.get(name, {}).items(), MANY_LABELS)
+            found[name] = tuple(value for key, (value, count) in some if count > (key == here)) or ("?",)
+        return found
+
+    @cached_property
+    def _occurrences(self) -> Mapping[str, Mapping[str, tuple[Any, int]]]:
+        """Values and how often they occur, by field and by a key that can be compared."""
+        found: dict[str, dict[str, tuple[Any, int]]] = {}
+        for fields in self.by_task.values():
+            for name, value in fields.items():
+                some = found.setdefault(name, {})
+                some[_key(value)] = (value, some.get(_key(value), (value, 0))[1] + 1)
+        return found
 
     @property
     def commonest(self) -> Fields:

@@ -21,7 +21,7 @@ from turnwright.audit.report import CheckReport, Settings
 from turnwright.audit.solutions import count_solved, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
 from turnwright.audit.stages import run_stages
-from turnwright.audit.subject import Subject
+from turnwright.audit.subject import DefaultScorer, Subject
 from turnwright.core.finding import Finding
 from turnwright.core.message import ToolSpec
 from turnwright.core.seeding import derive_key
@@ -36,7 +36,7 @@ async def check(
     options: Mapping[str, Any] | None = None,
     *,
     scorer: EpisodeScorer | None = None,
-    scorer_by_default: bool = False,
+    default_scorer: DefaultScorer | None = None,
     success_threshold: float = 1.0,
     num_tasks: int = 500,
     seed: int = 0,
@@ -51,7 +51,8 @@ async def check(
         environment: Name, as ``load_environment`` takes it.
         options: Its options.
         scorer: Independent scorer; where given, a solution must satisfy it besides the reward.
-        scorer_by_default: Nobody asked for this scorer: leave it out where no solution answers in its format.
+        default_scorer: Makes a scorer of the tasks where none is given; left out where no solution answers in the
+            format it reads.
         success_threshold: Reward from which an episode counts as solved.
         num_tasks: Most tasks to play, drawn over all splits.
         seed: Seed of the draw and of the episodes.
@@ -75,7 +76,7 @@ async def check(
         own=own,
         allow_network=allow_network,
         processes=processes,
-        scorer_by_default=scorer_by_default,
+        default_scorer=default_scorer if scorer is None else None,
         tasks=(),
     )
     boundaries = (run_episode.__code__, check.__code__, read_splits.__code__)

@@ -103,9 +103,11 @@ async def _ask(message: bytes, hash_seed: int) -> list[Episode]:
     try:
         answer, _ = await asyncio.wait_for(process.communicate(message), LIMIT_SECONDS)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         return []
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     return pickle.loads(answer) if process.returncode == 0 else []
 
 

@@ -5,7 +5,7 @@ The right answers are used for the form of an answer and for its labels, never f
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,6 @@ from turnwright.environments.scripts import call, say
 
 MAJORITY_CLASS = "majority_class"
 SPAM_CALLS = 12
-MANY_LABELS = 100
-"""Labels of one field that an answer with all of them lists at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +99,15 @@ def _labelled(truths: Truths, seed: int) -> list[IdlePlay]:
     form = truths.form
     constant = form.write(truths.commonest)
 
-    def labels_for(task: Task) -> Mapping[str, Sequence[Any]]:
-        return {name: values[:MANY_LABELS] for name, values in truths.labels_for(task).items()}
-
     def each(value: Callable[[Sequence[Any]], Any]) -> Callable[[Task], str]:
-        return lambda task: form.write({name: value(values) for name, values in labels_for(task).items()})
+        return lambda task: form.write({name: value(values) for name, values in truths.labels_for(task).items()})
 
     def random_labels(task: Task) -> str:
         draw = generator("audit.random_answer", seed, task.id)
-        return form.write({name: draw.choice(values) for name, values in labels_for(task).items()})
+        return form.write({name: draw.choice(values) for name, values in truths.labels_for(task).items()})
 
     def every_answer(task: Task) -> str:
-        some = labels_for(task)
+        some = truths.labels_for(task)
         count = max(map(len, some.values()))
         every = [{name: values[index % len(values)] for name, values in some.items()} for index in range(count)]
         return "\n".join(map(form.write, every))

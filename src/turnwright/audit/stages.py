@@ -3,6 +3,7 @@
 What an environment breaks in a stage is one more finding, and the next stage goes on.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from turnwright.audit.answer_form import read_truths
@@ -36,19 +37,28 @@ Stage = Callable[[Subject], Awaitable[Findings]]
 async def run_stages(subject: Subject, told: Callable[[str], None]) -> list[Finding]:
     """Run every stage; an environment that hangs ends the audit."""
     findings: list[Finding] = []
-    for name, stage in STAGES.items():
-        told(name)
-        try:
-            findings += await stage(subject)
-        except EnvironmentHangsError as error:
-            cure = "give what it waits for a limit of its own, and answer with ToolError when that is over"
-            return [*findings, _broken("environment.hangs", name, str(error), cure)]
-        except AlignmentError:
-            raise
-        except Exception as error:  # the boundary that attributes what a user's environment raises
-            evidence = f"it raised {type(error).__name__}: {str(error)[:300]}"
-            findings.append(_broken("environment.breaks", name, evidence, "mend it, and check again"))
+    try:
+        for name, stage in STAGES.items():
+            told(name)
+            findings += await _run(name, stage, subject)
+    except EnvironmentHangsError as error:
+        cure = "give what it waits for a limit of its own, and answer with ToolError when that is over"
+        findings.append(_broken("environment.hangs", "solutions and plays", str(error), cure))
+    finally:
+        if subject.elsewhere is not None:
+            subject.elsewhere.cancel()
+            await asyncio.gather(subject.elsewhere, return_exceptions=True)
     return findings
+
+
+async def _run(name: str, stage: Stage, subject: Subject) -> Findings:
+    try:
+        return await stage(subject)
+    except (AlignmentError, EnvironmentHangsError):
+        raise
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        evidence = f"it raised {type(error).__name__}: {str(error)[:300]}"
+        return [_broken("environment.breaks", name, evidence, "mend it, and check again")]
 
 
 async def _solve(subject: Subject) -> Findings:
@@ -85,15 +95,23 @@ async def _replay(subject: Subject) -> Findings:
     )
 
 
-async def _elsewhere(subject: Subject) -> Findings:
-    return await check_elsewhere(
-        subject.environment,
-        subject.options,
-        subject.intact,
-        seed=subject.seed,
-        processes=subject.processes,
-        allow_network=subject.allow_network,
+async def _start_elsewhere(subject: Subject) -> Findings:
+    """Let other processes play while this one goes on."""
+    subject.elsewhere = asyncio.create_task(
+        check_elsewhere(
+            subject.environment,
+            subject.options,
+            subject.intact,
+            seed=subject.seed,
+            processes=subject.processes,
+            allow_network=subject.allow_network,
+        )
     )
+    return ()
+
+
+async def _join_elsewhere(subject: Subject) -> Findings:
+    return await subject.elsewhere if subject.elsewhere is not None else ()
 
 
 async def _watch(subject: Subject) -> Findings:
@@ -131,14 +149,15 @@ async def _tool_leaks(subject: Subject) -> Findings:
 
 STAGES: Mapping[str, Stage] = {
     "solutions": _solve,
+    "other processes": _start_elsewhere,
     "plays without knowledge": _grade,
     "replay": _replay,
-    "replay in other processes": _elsewhere,
     "clock and randomness": _watch,
     "leftovers": _left,
     "prompts": _prompts,
     "tools": _tools,
     "leaks of tools": _tool_leaks,
+    "replay in other processes": _join_elsewhere,
 }
 
 

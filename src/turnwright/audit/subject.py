@@ -1,6 +1,7 @@
 """The environment under audit, and what its stages leave for later ones."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,12 +10,16 @@ from turnwright.audit.answers import gold_of
 from turnwright.audit.attacks import Attacks
 from turnwright.audit.floors import Floors
 from turnwright.audit.frames import OwnCode, Use
-from turnwright.audit.judge import Judge
+from turnwright.audit.judge import EpisodeScorer, Judge
 from turnwright.audit.solutions import Solutions
 from turnwright.core.episode import Episode
+from turnwright.core.finding import Finding
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment
+
+DefaultScorer = Callable[[Sequence[Task]], EpisodeScorer | None]
+"""Makes a scorer of tasks; None where they have no ground truth it can use."""
 
 REPLAYED_TASKS = 50
 """Tasks played again: what differs from play to play shows in a few."""
@@ -41,8 +46,7 @@ class Subject:
     own: OwnCode
     allow_network: bool
     processes: int
-    scorer_by_default: bool
-    """Nobody asked for the scorer: it judges only where its answer format is the environment's."""
+    default_scorer: DefaultScorer | None
     tasks: Sequence[Task]
     """All that may be played, in the order drawn."""
     solutions: Solutions = field(default_factory=lambda: Solutions(kind="rules", episodes=(), seconds=0.0))
@@ -50,11 +54,13 @@ class Subject:
     floors: Floors = field(default_factory=lambda: Floors(shares={}, findings=(), played={}))
     attacks: Attacks = field(default_factory=lambda: Attacks(shares={}, findings=(), right=(), wrong=(), played=()))
     uses: tuple[Use, ...] = ()
+    elsewhere: asyncio.Task[tuple[Finding, ...]] | None = None
+    """What other processes find, while it is under way."""
 
     def settle_scorer(self) -> None:
-        """Drop a scorer that nobody asked for, where no solution answers in its format."""
-        if self.scorer_by_default and not any(FINAL_OUTPUT in e.answer for e in self.solutions.episodes):
-            self.judge = replace(self.judge, scorer=None)
+        """Take the default scorer, where the solutions answer in its format."""
+        if self.default_scorer is not None and any(FINAL_OUTPUT in e.answer for e in self.solutions.episodes):
+            self.judge = replace(self.judge, scorer=self.default_scorer(self.tasks))
 
     @property
     def solved(self) -> list[Episode]:

@@ -1,17 +1,24 @@
 """``turnwright check``: audit an environment; no model is needed."""
 
+import sys
+import textwrap
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from turnwright.audit.page import solved_sentence, turns_sentence, write_page
 from turnwright.audit.report import CheckReport
 from turnwright.cli.options import Options, ScorerName, read_options
 from turnwright.cli.output import AsJson, print_table
 from turnwright.launch.check import check_environment
+from turnwright.rundir.files import write_atomic
 
 EnvironmentName = Annotated[
     str, typer.Argument(metavar="ENV", help="path/file.py:Class, package.module:Class, sop:FOLDER or a built-in name.")
 ]
+WIDTH = 110
+"""Columns that the text of a finding takes."""
 
 
 def check(
@@ -21,6 +28,14 @@ def check(
     success_threshold: Annotated[float, typer.Option(help="Reward from which an episode counts as solved.")] = 1.0,
     tasks: Annotated[int, typer.Option(help="Most tasks to play.", min=1)] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the draw of tasks and of the episodes.")] = 0,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Let the environment reach the network; a finding is a warning.")
+    ] = False,
+    production: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Tools as production has them, to compare with.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as one HTML page.")] = None,
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as a JSON file.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Audit an environment: does it replay, can it be solved, and only by solving it? Exits 1 when it fails."""
@@ -31,28 +46,49 @@ def check(
         success_threshold=success_threshold,
         num_tasks=tasks,
         seed=seed,
+        allow_network=allow_network,
+        production=production,
+        progress=_show_progress if sys.stderr.isatty() else None,
     )
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    if html is not None:
+        write_page(report, html)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, report.to_json())
     if as_json:
         print(report.to_json(), end="")
     else:
         _print(report)
+        for written in (html, output):
+            if written is not None:
+                print(f"written: {written}")
     if not report.passed:
         raise typer.Exit(1)
 
 
+def _show_progress(stage: str) -> None:
+    print(f"\r\033[Kchecking: {stage} ...", end="", file=sys.stderr, flush=True)
+
+
 def _print(report: CheckReport) -> None:
-    oracle, proposed = report.oracle, report.proposed
-    source = "its oracle" if oracle.kind == "rules" else "stating the gold answer (there is no oracle)"
     print(f"{report.environment}: {'passed' if report.passed else 'FAILED'}")
-    print(f"{source} solves {oracle.solved} of {oracle.of} tasks")
-    if proposed.typical_turns is not None:
-        print(f"a solution takes {proposed.typical_turns} turns; max_turns = {proposed.max_turns} leaves room")
+    for sentence in (solved_sentence(report), turns_sentence(report)):
+        if sentence:
+            print(f"{sentence[0].lower()}{sentence[1:].removesuffix('.')}")
+    nothing = [name for name, floor in report.floors.items() if not floor.by_reward and not floor.by_score]
     print_table(
-        ("answer without work", "solved by reward", "by score"),
+        ("play without knowledge", "solved by reward", "by score"),
         [
             (name, f"{floor.by_reward:.1%}", "-" if floor.by_score is None else f"{floor.by_score:.1%}")
             for name, floor in report.floors.items()
+            if name not in nothing or len(report.floors) == len(nothing)
         ],
     )
+    if nothing and len(nothing) < len(report.floors):
+        print(textwrap.fill(f"solved nothing: {', '.join(nothing)}", WIDTH, subsequent_indent="  "))
     for finding in report.findings:
-        print(f"{finding.severity} {finding.code} ({finding.where}): {finding.evidence}; {finding.cure}")
+        print(f"\n{finding.severity} {finding.code} ({finding.where})")
+        for text in (finding.evidence, f"cure: {finding.cure}"):
+            print(textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ", break_long_words=False))
