@@ -44,3 +44,23 @@ def test_an_episode_of_a_real_domain_is_played_by_its_rules(turnwright: Command)
     assert result.code == 0
     assert "-> investigate_account" in result.out
     assert "solved  enforcement_action right" in result.out
+
+
+def test_a_run_toml_stands_for_its_environment(turnwright: Command, tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(
+        "[environment.mixture.returns]\nname = 'returns_desk'\noptions = {train_tasks = 120, validation_tasks = 120}\n"
+        "[environment.mixture.words]\nname = 'procedures'\noptions = {size = 3}\n"
+    )
+    task = "words/procedures-0-test-1"
+    result = turnwright("play", path, "--model", "oracle", "--task", task, "--json")
+    assert (result.code, result.err) == (0, "")
+    episode = json.loads(result.out)
+    assert (episode["key"]["task_id"], episode["task"]["domain"], episode["score"]["success"]) == (task, "words", True)
+    assert "order O" not in result.out
+    clerk = turnwright("play", path, "--model", "hasty_clerk", "--split", "train")
+    assert "task returns/train-0" in clerk.out
+    refused = turnwright("play", path, "--model", "hasty_clerk", "--task", task)
+    assert refused.code == 2
+    assert "domain 'words': GeneratedProcedures has no scripted policy 'hasty_clerk'" in refused.err
+    assert turnwright("play", path, "--model", "oracle", "--option", "size=3").code == 2

@@ -49,6 +49,23 @@ def test_show_tells_state_findings_and_where_the_numbers_went(turnwright: Comman
     assert [Path(path).name for path in document["checkpoints"]] == ["step_000000", "step_000001"]
 
 
+def test_show_tells_the_domains_of_a_mixture_apart(turnwright: Command, tmp_path: Path) -> None:
+    members = {"a": {"name": "procedures"}, "b": {"name": "returns_desk", "weight": 2.0}}
+    config = resolve_values({"environment": {"mixture": members}}, source="run.toml")
+    manifest = collect_manifest(name="mixed", seed=7)
+    with RunWriter.create(tmp_path / "mixed", config=config, manifest=manifest) as writer:
+        metrics = {
+            "rollout/reward/mean": 0.5,
+            "a/rollout/reward/mean": 0.25,
+            "a/rollout/groups": 3.0,
+            "a/val/turns/max": 9.0,
+        }
+        writer.metrics(1, metrics)
+    out = turnwright("runs", "show", tmp_path / "mixed").out
+    rows = [line.split()[0] for line in out.splitlines()]
+    assert rows[-3:] == ["rollout/reward/mean", "a/rollout/reward/mean", "a/rollout/groups"]
+
+
 def test_prune_says_first_and_deletes_after(turnwright: Command, runs: Path) -> None:
     folders = runs / "first" / "checkpoints"
     assert "would delete" in turnwright("runs", "prune", "first", "--dir", runs, "--dry-run").out

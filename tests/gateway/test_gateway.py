@@ -73,6 +73,19 @@ def test_opening_is_logged_and_the_engine_is_told_if_asked(renderer: Renderer):
     run(work)
 
 
+def test_a_trajectory_may_have_a_turn_limit_of_its_own(renderer: Renderer):
+    async def work() -> None:
+        gateway = make_gateway(renderer, scripted(renderer), limits=GatewayLimits(max_turns=1))
+        short, longer = await open_session(gateway), await open_session(gateway, max_turns=2)
+        for session, allowed in ((short, 1), (longer, 2)):
+            for _ in range(allowed):
+                await call(session)
+            with pytest.raises(Refusal, match=f"has made all {allowed} model calls"):
+                await call(session)
+
+    run(work)
+
+
 def test_a_trajectory_that_cannot_be_logged_is_not_open(renderer: Renderer):
     async def work() -> None:
         gateway = make_gateway(renderer, scripted(renderer), ListLog(broken=True))

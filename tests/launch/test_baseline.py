@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from turnwright.config import resolve
+from turnwright.config import resolve, resolve_values
 from turnwright.core.episode import Episode, EpisodeKey, Turn
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
@@ -77,6 +78,26 @@ def test_limits_that_cut_too_often_are_advised_to_be_raised() -> None:
     assert found.token_capped == 0.5
     assert any("sampling.sampling_max_tokens" in advice for advice in found.advice)
     assert not any("max_turns" in advice for advice in found.advice)
+
+
+def test_each_domain_of_a_mixture_needs_its_own_foothold() -> None:
+    members = {"easy": {"name": "procedures"}, "hard": {"name": "returns_desk"}}
+    values = {"environment": {"mixture": members}, "algorithm": {"group_size": 4}}
+    config = resolve_values(values, source="test").config
+
+    def of_domain(domain: str, *values: float) -> list[Episode]:
+        task = Task(id=f"{domain}/t", prompt="?", domain=domain)
+        return [replace(episode, task=task) for episode in rewarded(task.id, *values)]
+
+    found = assess([*of_domain("easy", 1.0, 0.0), *of_domain("hard", 0.0, 0.5)], config, split="train")
+    assert found.success is not None
+    assert (found.environment, found.success.value, found.passed) == ("mixture of easy and hard", 0.25, False)
+    assert [problem.split(":")[:2] for problem in found.problems] == [["hard", " no foothold"]]
+    easy, hard = found.domains["easy"], found.domains["hard"]
+    assert (easy.environment, easy.passed, easy.reward_mean) == ("procedures", True, 0.5)
+    assert (hard.environment, hard.passed, hard.reward_mean) == ("returns_desk", False, 0.25)
+    assert json.loads(found.to_json())["domains"]["hard"]["num_tasks"] == 1
+    assert judge(rewarded("a", 1.0, 0.0)).domains == {}
 
 
 def test_one_task_difficulty_predicts_binomial_groups() -> None:

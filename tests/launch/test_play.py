@@ -3,10 +3,12 @@
 import pytest
 
 from system import worlds
-from turnwright.config import RunConfig, resolve
+from turnwright.config import RunConfig, resolve, resolve_values
 from turnwright.core.errors import ConfigError
+from turnwright.core.task import Task, enter_domain
+from turnwright.evaluation.domains import DomainScorer
 from turnwright.launch.play import play_episode
-from turnwright.launch.scoring import choose_scorer
+from turnwright.launch.scoring import choose_scorer, configured_scorer
 
 
 def config(*settings: str) -> RunConfig:
@@ -37,3 +39,19 @@ def test_tasks_without_ground_truth_are_not_scored() -> None:
     assert choose_scorer(None, "talk", []) is None
     bare = [worlds.Task(id="bare", prompt="?")]
     assert choose_scorer(None, "talk", [*tasks, *bare]) is None
+
+
+def test_each_domain_of_a_mixture_is_judged_by_its_own_scorer() -> None:
+    members = {"gold": {"name": "talk"}, "bare": {"name": "talk"}, "paid": {"name": "talk", "scorer": "reward"}}
+    values = {"environment": {"mixture": members}}
+    config = resolve_values(values, source="test").config
+    gold = enter_domain(Task(id="1", prompt="?", data={"gold": {"word": "yes"}}), "gold")
+    bare = enter_domain(Task(id="1", prompt="?"), "bare")
+    with pytest.raises(ConfigError, match="allow_reward_as_scorer"):
+        configured_scorer(config, [gold, bare])
+    del members["paid"]
+    scorer = configured_scorer(resolve_values(values, source="test").config, [gold, bare])
+    assert isinstance(scorer, DomainScorer)
+    assert (scorer.judges(gold), scorer.judges(bare)) == (True, False)
+    del members["gold"]
+    assert configured_scorer(resolve_values(values, source="test").config, [bare]) is None

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from turnwright.agents.base import AgentError
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError, EnvironmentLoadError
 from turnwright.core.group import Attempt
-from turnwright.core.outcome import Rewarded
+from turnwright.core.outcome import Rewarded, Truncated
 from turnwright.core.task import Task
+from turnwright.environments.mixture import Mixture
 from turnwright.environments.prompts import Prompts
 from turnwright.environments.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.http.server import GatewayServer, bind
@@ -63,6 +65,17 @@ def handler(event, context):
 if __name__ == "__main__":
     ask(json.load(sys.stdin))
     print(json.dumps({"reward": float(os.environ["DESK_REWARD"])}))
+"""
+
+
+EAGER = """
+
+def eager(payload):
+    for _ in range(3):
+        try:
+            ask(payload)
+        except urllib.error.HTTPError:
+            return
 """
 
 
@@ -179,6 +192,27 @@ def test_the_built_in_agent_needs_no_gateway(tmp_path: Path) -> None:
         assert not (tmp_path / "records").exists()
 
     asyncio.run(main())
+
+
+def test_an_agent_has_the_turns_of_its_tasks_domain(tmp_path: Path) -> None:
+    path = tmp_path / "eager.py"
+    path.write_text(AGENT.replace("    ask(payload)\n    return 1.0", "    eager(payload)\n    return 1.0") + EAGER)
+
+    async def main() -> list[Attempt]:
+        async with runner_of(agent_config("function", f"{path}:rollout")) as runner:
+            wanted = [Wanted(task=replace(TASK, id=f"{domain}/4", domain=domain), attempt=0) for domain in "ab"]
+            return await collect_attempts(runner, wanted, replace(settings(), turn_limits={"a": 2}))
+
+    short, long = asyncio.run(main())
+    assert (len(short.episode.turns), short.episode.outcome) == (2, Truncated(value=1.0, cause="max_turns"))
+    assert (len(long.episode.turns), long.episode.outcome) == (3, Rewarded(value=1.0))
+
+
+def test_somebody_must_bring_tools_and_reward_for_each_domain() -> None:
+    mixture = Mixture({"returns": ReturnsDesk(train_tasks=120), "own": Prompts()})
+    with pytest.raises(ConfigError, match=r"cannot work with environment 'prompts' \(domain 'own'\)"):
+        require_grader(configured(), mixture)
+    require_grader(agent_config("queue"), mixture)
 
 
 def test_somebody_must_bring_tools_and_reward() -> None:

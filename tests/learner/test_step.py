@@ -66,6 +66,29 @@ def test_grpo_by_hand_from_rewards_to_the_loss():
     assert metrics["analysis/zero_adv_nonzero_reward"] == 1
 
 
+def test_domains_of_a_mixture_are_counted_apart_and_trained_together():
+    groups = [
+        group("a/1", attempt("a/1", 0, 1.0, [1.5, 1.0]), attempt("a/1", 1, 0.0, [0.5, 1.0, 2.0])),
+        group("b/1", attempt("b/1", 0, 0.5, [1.0] * 4), attempt("b/1", 1, 0.5, [1.0])),
+        group("b/2", attempt("b/2", 0, 0.0, [1.0] * 4), attempt("b/2", 1, 0.0, [1.0])),
+    ]
+    mixed = [replace(one, domain=one.task_id[0]) for one in groups]
+    policies = uniform_policy(), uniform_policy()
+    plain, found = (
+        take_step(policy, optimizer_of(policy), some, BY_HAND, step=1).metrics
+        for policy, some in zip(policies, (groups, mixed), strict=True)
+    )
+    assert {name: value for name, value in found.items() if not name.startswith(("a/", "b/"))} == plain
+    assert (found["a/analysis/live_groups"], found["b/analysis/live_groups"]) == (1, 0)
+    assert (found["a/analysis/batch_valid_ratio"], found["b/analysis/batch_valid_ratio"]) == (1, 0)
+    assert (found["a/analysis/zero_adv_groups"], found["b/analysis/zero_adv_groups"]) == (0, 2)
+    assert (found["b/analysis/zero_adv_nonzero_reward"], found["b/analysis/zero_adv_zero_reward"]) == (1, 1)
+    # Rewards 1 and 0: +-0.5 / (sqrt(0.5) + 1e-6), and no advantage at all in b.
+    assert found["a/rollout/advantage/max"] == pytest.approx(0.7071058)
+    assert "b/rollout/advantage/max" not in found
+    assert not any(name.startswith(("a/training", "b/training")) for name in found)
+
+
 def test_ppo_by_hand_without_normalisation_per_rollout():
     """A = +-0.5; weights 1 / (2 * 2) and 1 / (2 * 3): -(0.5 * 2.2 / 4 - 0.5 * 3.8 / 6) = 0.0416667."""
     policy = uniform_policy()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from turnwright.config import ResolvedConfig
+from turnwright.config import ResolvedConfig, resolve_values
 from turnwright.config.resolved import validate
 from turnwright.core.episode import Episode, EpisodeKey, ToolOutcome, Turn
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Failed, Rewarded, Truncated
-from turnwright.core.task import Task
+from turnwright.core.task import Task, enter_domain
 from turnwright.core.trajectory import Trajectory
 from turnwright.evaluation.evaluator import Evaluation, score_episodes, summarise
 from turnwright.evaluation.scorers import FinalOutputScorer
@@ -93,6 +93,40 @@ def write_run() -> Callable[[Path], Path]:
 @pytest.fixture(scope="session")
 def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _write_run(tmp_path_factory.mktemp("runs") / "demo")
+
+
+@pytest.fixture(scope="session")
+def mixed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three steps over two domains, one better than the other, and evaluations before and after."""
+    root = tmp_path_factory.mktemp("runs") / "mixed"
+    members = {domain: {"name": "returns_desk", "options": {}} for domain in ("returns", "words")}
+    config = resolve_values({"environment": {"mixture": members}}, source="argument")
+    manifest = Manifest(name="mixed", created="2026-01-01", seed=1, host="laptop")
+    skills = {"returns": 0.8, "words": 0.3}
+
+    def play_all(split: str, numbers: range, step: int, attempts: int) -> list[Episode]:
+        return [
+            play(enter_domain(task(number, split), domain), attempt, skill, seed=step)
+            for number in numbers
+            for domain, skill in skills.items()
+            for attempt in range(attempts)
+        ]
+
+    with RunWriter.create(root, config=config, manifest=manifest) as writer:
+        for step in range(1, 4):
+            for episode in play_all("train", range(4 * step, 4 * step + 4), step, 4):
+                writer.attempt(step, Attempt(episode=episode, trajectory=Trajectory(key=episode.key)))
+            for episode in score_episodes(play_all("validation", range(12), step, 1), SCORER):
+                writer.validation(step, episode)
+            groups = {f"{domain}/rollout/groups": 4.0 for domain in skills}
+            writer.metrics(step, {"training/num_groups": 8.0, **groups})
+    suite = replace(SUITE, options=members, scorers=dict.fromkeys(skills, "final_output"))
+    tasks = [enter_domain(task(number), domain) for number in range(20) for domain in skills]
+    for step, name in ((0, "base"), (3, "tuned")):
+        sampled = score_episodes(play_all("test", range(20), step, 2), SCORER)
+        result = summarise(suite, tasks=tasks, sampled=sampled, checkpoint=name, step=step)
+        write_evaluation(root / "evaluations" / name, Evaluation(result=result, sampled=sampled, greedy=()))
+    return root
 
 
 def _write_run(root: Path) -> Path:

@@ -1,6 +1,7 @@
 """The report of a run: what it says, that it stands alone, and that missing parts are said plainly."""
 
 import re
+import shlex
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from turnwright.config import resolve
 from turnwright.core.errors import RunDirectoryError
 from turnwright.report.build import LONGEST_TEXT, build_report, reproduction, shorten
 from turnwright.report.material import read_material
+from turnwright.rundir import RunReader
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -159,3 +162,31 @@ def test_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_long_texts_are_cut_and_say_so() -> None:
     assert shorten("x" * (LONGEST_TEXT + 5)).endswith("[5 more characters in the run directory]")
     assert shorten("short") == "short"
+
+
+def test_domains_of_a_mixture_are_small_charts_on_one_axis_and_rows_of_the_table(mixed_run: Path) -> None:
+    page = build_report(mixed_run).read_text(encoding="utf-8")
+    Outline(page)
+    section = page[page.index("Domains of the mixture") : page.index("Episodes, turn by turn")]
+    drawings = re.findall(r"<svg.*?</svg>", section, re.DOTALL)
+    assert re.findall(r"<h3>(\w+)</h3>", section) == ["returns", "words"]
+    assert len(drawings) == 2
+    ticks = [re.findall(r'text-anchor="end">([-\d.]+)<', drawing) for drawing in drawings]
+    assert ticks[0] == ticks[1]
+    assert "reward: from" in drawings[0]
+    assert "val score: from" in drawings[0]
+    assert "12 of 24 groups trained on." in section
+    assert "Success, sampled, mean of domains" in page
+    assert "words (20 tasks), sampled" in page
+    assert page.index('href="#domains"') < page.index("Learning curves")
+
+
+def test_without_a_mixture_there_are_no_domains(page: str) -> None:
+    assert "Domains of the mixture" not in page
+    assert "mean of domains" not in page
+
+
+def test_reproduction_of_a_mixture_reads_back(mixed_run: Path) -> None:
+    *_, setting = shlex.split(reproduction(read_material(mixed_run))[-1])
+    expected = RunReader(mixed_run).config().config.environment
+    assert resolve(None, [setting]).config.environment == expected

@@ -106,6 +106,16 @@ def test_the_number_of_open_episodes_is_bounded_and_never_falls_before_the_end()
     assert counts == [1, 2, 3, *[4, 3] * 5, 2, 1, 0]
 
 
+def test_domains_of_a_mixture_have_their_own_turn_limits():
+    entries = [
+        Wanted(task=Task(id=f"{domain}/t", prompt="order: O1", domain=domain), attempt=0) for domain in ("a", "b", "c")
+    ]
+    settings = replace(SETTINGS, turn_limits={"a": 1, "b": 3})
+    attempts = collect(Desk(), scripted(lambda request: look("O3")), entries, settings)
+    assert [len(attempt.episode.turns) for attempt in attempts] == [1, 3, 4]
+    assert all(attempt.episode.outcome == Truncated(value=0.0, cause="max_turns") for attempt in attempts)
+
+
 def test_a_failed_attempt_is_made_again_with_what_it_cost_on_record():
     environment = Desk(crashes=2)
     engine = scripted(lambda request: look("crash") if request.turn == 0 else "done")

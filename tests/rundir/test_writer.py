@@ -11,6 +11,7 @@ from turnwright.config import ResolvedConfig
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.rundir import RunReader, RunWriter, collect_manifest
+from turnwright.rundir.records import BatchGroup, BatchRecord
 
 
 def names(folder: Path) -> list[str]:
@@ -217,6 +218,15 @@ def test_findings_are_kept_in_order(writer: RunWriter, root: Path) -> None:
     for finding in findings:
         writer.finding(finding)
     assert list(RunReader(root).findings()) == findings
+
+
+def test_a_step_that_is_done_again_has_one_batch(writer: RunWriter, root: Path) -> None:
+    batches = [
+        BatchRecord(step=step, groups=(BatchGroup(task=f"a/{step}", domain="a", epoch=0),)) for step in (1, 2, 2, 3)
+    ]
+    for batch in batches:
+        writer.batch(batch)
+    assert RunReader(root).batches() == (batches[0], batches[2], batches[3])
 
 
 def test_resuming_what_is_no_run_says_so(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from turnwright.tracking.console import ConsoleSink, duration, reward_half_width
+from turnwright.tracking.console import ConsoleSink, by_domain, duration, reward_half_width
 
 STEP = {
     "rollout/reward/mean": 0.41234,
@@ -104,3 +104,28 @@ def test_the_interval_takes_the_group_as_the_unit():
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3725, "1:02:05")])
 def test_durations_read_like_a_clock(seconds: float, text: str):
     assert duration(seconds) == text
+
+
+def test_domains_of_a_mixture_are_told_apart():
+    domains = {
+        "returns/rollout/reward/mean": 0.61,
+        "returns/score/success": 0.5,
+        "words/rollout/reward/mean": 0.2,
+        "returns/val/score/success": 0.75,
+        "words/val/score/success": 0.25,
+        "returns/val/reward/mean": 0.8,
+        "val/score/success": 0.5,
+    }
+    assert by_domain(domains, "score/success") == {"returns": 0.5}
+    sink, _, output = open_sink(terminal=False)
+    sink.metrics(1, STEP | domains)
+    (line,) = output.getvalue().splitlines()
+    assert "reward 0.412 +- 0.124 (95 %)  returns 0.610 (0.500), words 0.200  tokens/s" in line
+    assert line.endswith("val success 0.500, returns 0.750, words 0.250")
+    panel, _, shown = open_sink(terminal=True)
+    panel.metrics(0, domains)
+    panel.metrics(1, STEP | domains)
+    panel.close()
+    drawn = shown.getvalue().rpartition("demo")[2]
+    assert len(drawn.strip().splitlines()) <= 12
+    assert "returns 0.610 (0.500)   words 0.200" in drawn

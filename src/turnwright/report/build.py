@@ -63,7 +63,7 @@ def reproduction(material: Material) -> tuple[str, ...]:
     overrides = [
         f"{setting.key}={as_text(setting.value)}"
         for setting in material.changed_settings
-        if not has_file or setting.source in ("override", "argument")
+        if not has_file or not {"override", "argument"}.isdisjoint(setting.source.split(" + "))
     ]
     commands = [f"git checkout {material.manifest.git_sha}"] if material.manifest.git_sha else []
     if has_file or overrides:
