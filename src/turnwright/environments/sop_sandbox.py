@@ -75,25 +75,26 @@ class SandboxedTools:
                 if file.is_file() and "__pycache__" not in file.parts:
                     workspace.write(f"{INSIDE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
             workspace.write(WORKER, files("turnwright.environments").joinpath(WORKER).read_bytes())
-            conversation = stack.enter_context(workspace.converse(["python3", WORKER, INSIDE]))
-            return ToolsProcess(self, conversation, stack.pop_all())
+            process = ToolsProcess(self, stack.enter_context(workspace.converse(["python3", WORKER, INSIDE])))
+            process.greet()
+            process.resources = stack.pop_all()
+            return process
 
 
 class ToolsProcess:
     """The tools of one episode, running."""
 
-    def __init__(self, tools: SandboxedTools, conversation: Conversation, stack: ExitStack) -> None:
-        """Take what ``SandboxedTools.start`` opened, and wait until the tools are imported."""
-        self._tools, self._conversation, self._stack = tools, conversation, stack
-        self._ready = False
+    def __init__(self, tools: SandboxedTools, conversation: Conversation) -> None:
+        """Take the program that ``SandboxedTools.start`` started."""
+        self._tools, self._conversation = tools, conversation
+        self.resources = ExitStack()
+        """What ends with the tools."""
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Return what a tool answers, as JSON has it.
 
         Raises ToolError, in words for the agent, when the tool refuses the call; ToolCrash when it is the tool's fault.
         """
-        if not self._ready:
-            self._greet()
         reply = self._ask({"name": name, "arguments": dict(arguments)})
         if "raised" not in reply:
             return reply["result"]
@@ -103,17 +104,16 @@ class ToolsProcess:
 
     def close(self) -> None:
         """End the tools and remove what they wrote."""
-        self._stack.close()
+        self.resources.close()
 
-    def _greet(self) -> None:
-        """Read the worker's first line: an empty request only asks whether the tools could be imported."""
+    def greet(self) -> None:
+        """Wait until the tools are imported; raises ToolCrash when they cannot be."""
         reply = self._ask({"name": None, "arguments": {}})
         if "broken" in reply:
             raise ToolCrash(
                 f"tools.py of {self._tools.folder_name!r} cannot be used: {reply['broken']}; install what it imports "
                 "beside turnwright, or describe the tools under 'lookups' in metadata.json"
             )
-        self._ready = True
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
