@@ -14,6 +14,7 @@ from turnwright.cli import (
     compare,
     data,
     doctor,
+    export,
     gateway,
     init,
     play,
@@ -57,6 +58,7 @@ app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare_command)
 app.command()(report.report)
 app.command()(gateway.gateway)
+app.command()(export.export)
 app.command()(serve.serve)
 app.command()(probe.probe)
 app.command()(doctor.doctor)

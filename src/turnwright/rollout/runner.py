@@ -37,6 +37,7 @@ async def run_episode(
     *,
     seed: int,
     executor: Executor | None = None,
+    conversation: Conversation | None = None,
 ) -> Episode:
     """Run one attempt and return it graded; what breaks becomes a ``Failed`` outcome, never an exception.
 
@@ -51,10 +52,11 @@ async def run_episode(
         limits: What may cut or fail the episode.
         seed: The run's seed.
         executor: Where blocking tools run, and open and reward of an environment that waits.
+        conversation: Grows with the episode, for somebody who watches it; None = nobody does.
     """
     environment = prototype.for_episode()
     lifetime = Lifetime(environment, key, executor)
-    conversation = Conversation(turns=[])
+    conversation = conversation or Conversation(turns=[])
     episode = Episode(key=key, task=task, opening=())
     limit = asyncio.timeout(limits.timeout_seconds)
     try:

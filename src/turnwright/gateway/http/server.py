@@ -160,13 +160,16 @@ class GatewayServer:
             print(server.url)  # http://127.0.0.1:43817
     """
 
-    def __init__(self, app: ASGIApp, listener: Listener, *, grace_seconds: float = 5.0) -> None:
+    def __init__(
+        self, app: ASGIApp, listener: Listener, *, grace_seconds: float = 5.0, sockets: bool = False
+    ) -> None:
         """Prepare; nothing is accepted yet.
 
         Args:
             app: Serves the requests.
             listener: From ``bind``; closed by this server.
             grace_seconds: On leaving, how long requests in work may go on before they are cancelled.
+            sockets: Serve WebSockets too, where a library for them is installed.
 
         Raises:
             ConfigError: The certificate or its key cannot be read.
@@ -176,7 +179,7 @@ class GatewayServer:
         config = uvicorn.Config(
             app,
             lifespan="off",
-            ws="none",
+            ws="auto" if sockets else "none",
             log_config=None,
             access_log=False,
             server_header=False,
