@@ -16,7 +16,14 @@ from turnwright.core.outcome import Failed, Outcome, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, say
 from turnwright.environments.scripts import numbered
-from turnwright.environments.verifiable import EditsFiles, RunsPython, RunsTests, VerifiableEnvironment, without_places
+from turnwright.environments.verifiable import (
+    EditsFiles,
+    ListsFiles,
+    RunsPython,
+    RunsTests,
+    VerifiableEnvironment,
+    without_places,
+)
 from turnwright.environments.verifiable_cases import Case, CaseResult, _judged, run_cases
 from turnwright.environments.verifiable_driver import encoded
 from turnwright.sandbox.base import SandboxError, SandboxLimits
@@ -40,7 +47,7 @@ TASK = Task(
 )
 
 
-class Doubling(EditsFiles, RunsTests, RunsPython, VerifiableEnvironment):
+class Doubling(ListsFiles, EditsFiles, RunsTests, RunsPython, VerifiableEnvironment):
     """Asks for a function."""
 
     def tasks(self, split: Split) -> list[Task]:

@@ -133,16 +133,22 @@ class VerifiableEnvironment(StatefulEnvironment):
         return [Case.read(entry) for entry in self.task.data[kind]]
 
 
-class EditsFiles:
-    """Tools to read and write files of the workspace."""
+class ListsFiles:
+    """A tool that tells what there is."""
 
-    task: Task
     workspace: Workspace
 
     @tool
     def list_files(self) -> list[str]:
         """Return the paths of all files."""
         return list(self.workspace.files())
+
+
+class EditsFiles:
+    """Tools to read and write files of the workspace."""
+
+    task: Task
+    workspace: Workspace
 
     @tool
     def read_file(self, path: str) -> str:
