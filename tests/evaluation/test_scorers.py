@@ -175,6 +175,8 @@ def test_constant_answer_wins_its_own_class_only() -> None:
         (None, '"N/A"', True),
         (None, '""', False),
         (None, "false", False),
+        (None, "[1]", False),
+        (None, "{}", False),
         ("low", "null", False),
         ("low", '"null"', False),
     ],

@@ -83,8 +83,8 @@ class FinalOutputScorer:
     def _matches(self, field: str, expected: object, given: object) -> bool:
         labels = self._labels.get(field, frozenset())
         if expected is None:
-            word = normalise(given) if isinstance(given, str) else given
-            return word is None or (word in NULL_WORDS and word not in labels)
+            word = normalise(given) if isinstance(given, str) else ""
+            return given is None or (word in NULL_WORDS and word not in labels)
         if isinstance(expected, str):
             return isinstance(given, str) and normalise(given) in labels and normalise(given) == normalise(expected)
         if isinstance(expected, bool) or isinstance(given, bool):
