@@ -4,7 +4,7 @@ Days are ISO dates (``2031-04-18``); as text they are in order of time. Amounts 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from turnwright.environments.resources import Row
@@ -131,7 +131,11 @@ class Desk:
 
     def tables(self) -> Tables:
         """Return the rows of every table."""
-        return {table: [asdict(record) for record in getattr(self, table)] for table in KEYS}
+        # Flat records: what asdict copies besides takes ten times as long, in every episode.
+        return {
+            table: [{name: getattr(record, name) for name in record.__slots__} for record in getattr(self, table)]
+            for table in KEYS
+        }
 
 
 def changes(before: Tables, after: Tables) -> Cells:
