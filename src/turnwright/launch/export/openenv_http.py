@@ -4,7 +4,8 @@
     POST /step {action, episode_id}                           POST /close {episode_id}   POST /<env>/tasks and the like
     POST /mcp                                                 the agent's side
 
-A session made by POST /reset is found again by its ``episode_id``, which may be left out while it is the only one.
+A session made by POST /reset is found again by its ``episode_id``, which may be left out while it is the only one under
+way.
 """
 
 from typing import Any
@@ -115,7 +116,9 @@ class _Control:
             if fresh:
                 await session.end("it could not begin")
             raise
-        self._by_episode[str(session.choice.episode_id)] = session
+        name = str(session.choice.episode_id)
+        self._by_episode.pop(name, None)
+        self._by_episode[name] = session
         return JSONResponse(answered)
 
     async def step(self, request: Request) -> Response:
@@ -141,10 +144,11 @@ class _Control:
 
     def _find(self, episode_id: Any) -> Session:
         live = self._live()
-        if episode_id is None and len(live) == 1:
-            return next(iter(live.values()))
         if episode_id is None:
-            raise ServiceError("VALIDATION_ERROR", f"say which episode_id: {len(live)} episodes are open")
+            under_way = [one for one in live.values() if not one.over] or list(live.values())[-1:]
+            if len(under_way) != 1:
+                raise ServiceError("VALIDATION_ERROR", f"say which episode_id: {len(under_way)} episodes are open")
+            return under_way[0]
         if episode_id not in live:
             raise ServiceError("SESSION_ERROR", f"there is no episode {str(episode_id)[:80]!r}: reset first")
         return live[episode_id]
