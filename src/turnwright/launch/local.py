@@ -25,6 +25,7 @@ from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
 from turnwright.inference.local import LocalEngine
 from turnwright.launch.gateway import sampling_limits
+from turnwright.launch.licences import trained_licences
 from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
@@ -232,6 +233,7 @@ def train(
     name = config.run.name or free_run_name(output)
     components = build_components(config)
     manifest = collect_manifest(name=name, seed=config.run.seed, parent=config.model.path)
+    manifest = replace(manifest, licences=trained_licences(components.prototype, resolved))
     with RunWriter.create(output / name, config=resolved, manifest=manifest, config_text=config_text) as writer:
         on_start(writer.layout.root)
         _control(components, resolved, writer, show=show)

@@ -19,6 +19,22 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedLicence:
+    """A licence text over rows that a run trains on."""
+
+    domain: str
+    """Of the rows."""
+    title: str
+    file: str
+    hash: str
+    """SHA-256 of the text."""
+    acknowledged_by: str
+    """Where the acknowledgement was set: the name of the file, "override" or "argument"."""
+    split_lock: str = ""
+    """File that keeps the rows to evaluate on apart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """Identity of a run: what it would take to do it again."""
 
@@ -34,6 +50,8 @@ class Manifest:
     """Python, and each library that shapes the numbers, where installed."""
     parent: str | None = None
     """Path of the checkpoint or run this one starts from."""
+    licences: tuple[TrainedLicence, ...] = ()
+    """Of rows that may not be trained on without acknowledging them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
