@@ -24,6 +24,9 @@ BUILT_IN: Mapping[str, str] = {
     "content_moderation": "turnwright.environments.content_moderation.environment:ContentModeration",
     "login_troubleshooting": "turnwright.environments.login_troubleshooting.environment:LoginTroubleshooting",
     "support_desk": "turnwright.environments.support_desk.environment:SupportDesk",
+    "word_game": "turnwright.environments.word_game.environment:WordGame",
+    "tank_control": "turnwright.environments.tank_control.environment:TankControl",
+    "delivery_rounds": "turnwright.environments.delivery_rounds.environment:DeliveryRounds",
 }
 SOP_DOMAIN = "turnwright.environments.sop:SopEnvironment"
 SOP_CHECKOUT = "turnwright.environments.sop_checkout:SopCheckout"

@@ -1,0 +1,1 @@
+"""Two coupled tanks: hold both levels at their set points, by pump rates given minute by minute."""
