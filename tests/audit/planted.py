@@ -96,12 +96,12 @@ class Planted:
     """Body of the subclass."""
 
 
-def audit_claims(folder: Path, body: str, *, num_tasks: int = 48) -> CheckReport:
-    """Check a subclass of the claims desk."""
+def audit_claims(folder: Path, body: str, *, num_tasks: int = 48, processes: int = 0) -> CheckReport:
+    """Check a subclass of the claims desk; fresh processes cost a second and are asked for where they matter."""
     path = folder / "claims.py"
     lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
     path.write_text(f"{CLAIMS}\n\nclass Tested(Claims):\n{lines}\n")
-    return asyncio.run(check(f"{path}:Tested", num_tasks=num_tasks))
+    return asyncio.run(check(f"{path}:Tested", num_tasks=num_tasks, processes=processes))
 
 
 def found(report: CheckReport, planted: Planted) -> bool:

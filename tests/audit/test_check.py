@@ -74,7 +74,7 @@ def audit(tmp_path: Path) -> Audit:
     def run(body: str = "pass", **arguments: object) -> CheckReport:
         path = tmp_path / "desk.py"
         path.write_text(SOUND + "\nclass Tested(Desk):\n" + "\n".join(f"    {line}" for line in body.splitlines()))
-        return asyncio.run(check(f"{path}:Tested", **arguments))  # type: ignore[arg-type]
+        return asyncio.run(check(f"{path}:Tested", processes=0, **arguments))  # type: ignore[arg-type]
 
     return run
 
@@ -211,7 +211,8 @@ def test_environment_that_does_not_resolve_is_an_error() -> None:
 
 def test_json_has_the_documented_shape(audit: Audit) -> None:
     report = json.loads(audit("max_turns = 2").to_json())
-    assert set(report) == {"environment", "passed", "findings", "oracle", "floors", "proposed"}
+    measured = {"environment", "passed", "findings", "oracle", "floors", "attacks", "proposed", "facts", "settings"}
+    assert set(report) == measured
     assert set(report["findings"][0]) == {"code", "severity", "where", "evidence", "cure"}
     assert set(report["oracle"]) == {"kind", "solved", "of"}
     assert set(report["proposed"]) == {"typical_turns", "max_turns"}

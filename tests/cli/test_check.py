@@ -6,7 +6,7 @@ from cli.conftest import Command
 from system import worlds
 
 TALK = f"{worlds.__file__}:Talk"
-CONTRACT = {"environment", "passed", "findings", "oracle", "floors", "proposed"}
+CONTRACT = {"environment", "passed", "findings", "oracle", "floors", "attacks", "proposed", "facts", "settings"}
 
 
 def test_a_sound_environment_passes(turnwright: Command) -> None:

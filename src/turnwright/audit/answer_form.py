@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
+from turnwright.audit.answers import gold_of
 from turnwright.core.episode import Episode
 from turnwright.core.task import Task
 
@@ -94,10 +95,14 @@ class Truths:
 
 
 def read_truths(episodes: Iterable[Episode]) -> Truths | None:
-    """Read the right answers from solved episodes; None where the final replies tell no task from another."""
+    """Read the right answers from solved episodes; None where they say nothing about the tasks.
+
+    Where the final reply is the same on every task and no task has ground truth, the state of the world is graded.
+    """
     answered = {e.key.task_id: e for e in episodes if e.turns and not e.turns[-1].reply.tool_calls}
     texts = {name: episode.answer.strip() for name, episode in answered.items()}
-    if not any(texts.values()) or (len(texts) > 1 and len(set(texts.values())) == 1):
+    constant = len(texts) > 1 and len(set(texts.values())) == 1
+    if not any(texts.values()) or (constant and not all(gold_of(episode.task) for episode in answered.values())):
         return None
     found = _blocks(texts) or _objects(texts) or _values(texts)
     if found is None:
@@ -109,6 +114,13 @@ def read_truths(episodes: Iterable[Episode]) -> Truths | None:
         return Truths(form=form, by_task=objects)
     bare = AnswerForm(before=form.before, after=form.after, tag=form.tag, is_object=False)
     return Truths(form=bare, by_task={name: {VALUE: body} for name, body in bodies.items()})
+
+
+def gold_truths(tasks: Iterable[Task]) -> Truths | None:
+    """Return the ground truth of tasks in the ordinary answer format; None where they have none."""
+    golds = {task.id: gold for task in tasks if (gold := gold_of(task)) is not None}
+    form = AnswerForm(before="<final_output>", after="</final_output>", tag="final_output", is_object=True)
+    return Truths(form=form, by_task=golds) if golds else None
 
 
 def _blocks(texts: Mapping[str, str]) -> tuple[AnswerForm, dict[str, str]] | None:

@@ -17,6 +17,7 @@ from turnwright.audit.hermetic import check_hermetic
 from turnwright.audit.judge import EpisodeScorer, Judge
 from turnwright.audit.parity import check_parity
 from turnwright.audit.patience import patience
+from turnwright.audit.quiet import quiet
 from turnwright.audit.report import CheckReport, Settings
 from turnwright.audit.solutions import count_solved, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
@@ -80,7 +81,7 @@ async def check(
         tasks=(),
     )
     boundaries = (run_episode.__code__, check.__code__, read_splits.__code__)
-    with guard(own, boundaries, allow_network=allow_network) as guarding, patience(run_episode.__code__):
+    with quiet(), guard(own, boundaries, allow_network=allow_network) as guarding, patience(run_episode.__code__):
         splits = read_splits(prototype)
         available = [task for tasks in splits.tasks.values() for task in tasks]
         subject.tasks = sorted(available, key=lambda task: derive_key(seed, task.split, task.id))[:num_tasks]

@@ -95,6 +95,10 @@ def _leaks_of(
             code = "leak.answer" if coding == "a copy" else "leak.proxy"
             yield code, where, f"on {sum(codings.values())} of {len(labels)} tasks it is {coding}"
             continue
+        placed = position_share(values, labels)
+        if placed >= least:
+            yield "leak.answer", where, f"on {placed:.1%} of {len(labels)} tasks it lists the right value in one place"
+            continue
         predicted = max(predicted_share(values, labels), interval_share(values, labels))
         if predicted >= least:
             yield (
@@ -103,10 +107,6 @@ def _leaks_of(
                 f"by itself it predicts {predicted:.1%} of {len(labels)} tasks, where the rules solve {solvable:.1%} "
                 f"and the most frequent value is {majority:.1%},",
             )
-            continue
-        placed = position_share(values, labels)
-        if placed >= least:
-            yield "leak.answer", where, f"on {placed:.1%} of {len(labels)} tasks it lists the right value in one place"
             continue
         named = max(named_share(values, labels), contained_share(values, labels))
         if named >= least:

@@ -21,6 +21,8 @@ MOST_TASKS = 200_000
 MOSTLY = 0.9
 """Share of prompts that must differ within a split before an equal one elsewhere says anything."""
 
+FEWEST_TASKS = 5
+"""Tasks of a split from which equal prompts are no chance."""
 ALIKE = 0.7
 """Share of words that the prompts of the same task have in common, however it is worded."""
 
@@ -131,7 +133,11 @@ def _alike(tasks: TasksBySplit) -> Iterator[Finding]:
     present: list[Split] = [split for split in SPLITS if tasks[split]]
     for one, other in combinations(present, 2):
         first, second = ({normalise(task.prompt): task for task in tasks[split]} for split in (one, other))
-        if len(first) < MOSTLY * len(tasks[one]) or len(second) < MOSTLY * len(tasks[other]):
+        if (
+            min(len(first), len(second)) < FEWEST_TASKS
+            or len(first) < MOSTLY * len(tasks[one])
+            or len(second) < MOSTLY * len(tasks[other])
+        ):
             continue
         pairs = [(first[key], task) for key, task in second.items() if key in first]
         yield from overlap(one, other, [(a, b) for a, b in pairs if _same_row(a, b) and a.cluster == b.cluster])

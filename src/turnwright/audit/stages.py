@@ -6,7 +6,7 @@ What an environment breaks in a stage is one more finding, and the next stage go
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from turnwright.audit.answer_form import read_truths
+from turnwright.audit.answer_form import gold_truths, read_truths
 from turnwright.audit.answer_told import check_answer_told
 from turnwright.audit.attacks import check_attacks
 from turnwright.audit.cost import check_cost
@@ -65,7 +65,9 @@ async def _solve(subject: Subject) -> Findings:
     subject.solutions = await play_solutions(subject.prototype, subject.tasks, seed=subject.seed)
     subject.settle_scorer()
     solutions, judge = subject.solutions, subject.judge
-    subject.truths = read_truths(subject.solved)
+    # Where a scorer refuses every solution, what the reward accepts still shows how to answer.
+    answered = subject.solved or [episode for episode in solutions.episodes if judge.by_reward(episode)]
+    subject.truths = read_truths(answered) if answered else gold_truths(subject.tasks)
     return (
         *check_solutions(solutions, judge),
         *check_turns(subject.prototype, solutions, judge, propose_turns(solutions, judge)),
