@@ -227,7 +227,7 @@ class LoginTroubleshooting(Environment):
         reset is left at that.
         """
         random = generator("login_troubleshooting.hasty_technician", seed, task.id)
-        page, status, devices, believes, forgets = (random.random() < 0.7 for _ in range(5))
+        page, status, devices, believes, forgets = (random.random() < 0.8 for _ in range(5))
         habits = Habits(
             reads_one_page=page,
             trusts_status=status,
