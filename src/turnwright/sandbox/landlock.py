@@ -71,6 +71,7 @@ class LandlockSandbox:
         return replace(
             settings,
             other_processes=tasks_of_this_user() if shares_user else 0,
+            scoped=self._abi >= SCOPE_ABI,
             landlock={"handled": self._handled, "paths": self._rules(place)},
             seccomp=self._filters[shares_user],
         )
@@ -82,9 +83,10 @@ class LandlockSandbox:
     @cached_property
     def _filters(self) -> dict[bool, bytes]:
         """The filter by whether the program runs as the user who runs Turnwright."""
-        machine = platform.machine()
-        shared = Filter(machine=machine, keep_files=True, keep_processes=self._abi < SCOPE_ABI)
-        return {True: filter_program(shared), False: filter_program(Filter(machine=machine))}
+        unscoped = self._abi < SCOPE_ABI
+        own = Filter(machine=platform.machine(), keep_attributes=True, keep_group=unscoped)
+        shared = replace(own, keep_modes=True, keep_processes=unscoped)
+        return {True: filter_program(shared), False: filter_program(own)}
 
     @property
     def _all_rights(self) -> int:

@@ -26,8 +26,9 @@ MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 NEW_NAMESPACES = 0x7E020080
 """CLONE_NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
 UNIX_FAMILY, STREAM, SEQUENCED = 1, 1, 5
-TERMINAL_INPUT, CONSOLE = 0x5412, 0x541C
-"""TIOCSTI and TIOCLINUX: both put characters into a terminal as if somebody typed them."""
+REFUSED_CONTROLS = (0x5412, 0x541C, 0x40086602, 0x401C5820)
+"""TIOCSTI and TIOCLINUX, which put characters into a terminal as if somebody typed them; FS_IOC_SETFLAGS and
+FS_IOC_FSSETXATTR, which change attributes of a file that is open for reading."""
 
 REFUSED = {
     # No socket of any family; a connected pair has no address and stays within the program.
@@ -125,11 +126,14 @@ SIGNALS = {
     "rt_tgsigqueueinfo": (297, 240),
     "pidfd_send_signal": (424, 424),
 }
-MODES_AND_TIMES = {
+SESSIONS = {"setsid": (112, 157), "setpgid": (109, 154)}
+MODES = {
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
+}
+TIMES = {
     "utime": (132, None),
     "utimes": (235, None),
     "futimesat": (261, None),
@@ -159,9 +163,14 @@ class Filter:
 
     machine: str
     """As ``platform.machine()`` says: "x86_64" or "aarch64"."""
-    keep_files: bool = False
-    """The program runs as the user whose files are to be kept: changes of mode and time are answered as done and not
-    made, those of owner and attributes are refused. Landlock governs neither."""
+    keep_attributes: bool = False
+    """The program sees files of the host: changes of owner and attributes are refused, those of times are answered as
+    made and not made. Landlock governs neither, and a file that everybody may write is open to them."""
+    keep_modes: bool = False
+    """The program runs as the user whose files it sees: the same for changes of modes."""
+    keep_group: bool = False
+    """Nothing leaves the program's process group, so that one signal ends it all: a new session or group is answered as
+    made and not made."""
     keep_processes: bool = False
     """The program could signal the user's other processes: no signal at all is sent."""
 
@@ -191,9 +200,13 @@ def filter_program(wanted: Filter) -> bytes:
     ]
     if wanted.keep_processes:
         program += _each(SIGNALS.values(), column, ERRNO | EPERM)
-    if wanted.keep_files:
+    if wanted.keep_group:
+        program += _each(SESSIONS.values(), column, ERRNO | DONE)
+    if wanted.keep_attributes:
         program += _each(OWNERS_AND_ATTRIBUTES.values(), column, ERRNO | EPERM)
-        program += _each(MODES_AND_TIMES.values(), column, ERRNO | DONE)
+        program += _each(TIMES.values(), column, ERRNO | DONE)
+    if wanted.keep_modes:
+        program += _each(MODES.values(), column, ERRNO | DONE)
     for numbers, arguments in OWN_PROCESS_ONLY.values():
         checks = [step for index in arguments for step in (_load(_argument(index)), *_unless_equal(0, [_refuse()]))]
         program += _if_call(numbers[column], [*checks, _answer(ALLOW)])
@@ -204,8 +217,8 @@ def filter_program(wanted: Filter) -> bytes:
     kinds = [_load(_argument(1)), _instruction(MASK, 0xF), *_if_equal(STREAM), *_if_equal(SEQUENCED), _refuse()]
     family = [_load(_argument(0)), *_unless_equal(UNIX_FAMILY, [_refuse()])]
     program += _if_call(SOCKETPAIR[column], [*family, *kinds])
-    typing = [_load(_argument(1)), *_if_equal(TERMINAL_INPUT, _refuse()), *_if_equal(CONSOLE, _refuse())]
-    program += _if_call(IOCTL[column], [*typing, _answer(ALLOW)])
+    controls = [step for control in REFUSED_CONTROLS for step in _if_equal(control, _refuse())]
+    program += _if_call(IOCTL[column], [_load(_argument(1)), *controls, _answer(ALLOW)])
     program.append(_answer(ALLOW))
     return b"".join(program)
 

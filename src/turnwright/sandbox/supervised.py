@@ -11,6 +11,7 @@ The thread that waits does all the work; another one may ``cut`` the run at any 
 import fcntl
 import marshal
 import os
+import select
 import selectors
 import subprocess
 import threading
@@ -52,6 +53,8 @@ class Settings:
     """Processes and threads of the same user outside the sandbox, which the kernel counts in."""
     namespaced: bool = False
     """The supervisor is the first process of a namespace."""
+    scoped: bool = False
+    """The supervisor can enter a Landlock domain from which it reaches only what it starts."""
     landlock: Mapping[str, object] | None = None
     """Rules for the supervisor to put on."""
     seccomp: bytes = b""
@@ -88,6 +91,7 @@ class Settings:
                 "wall": self.wall_seconds,
                 "user": self.user,
                 "namespaced": self.namespaced,
+                "scoped": self.scoped,
                 "landlock": self.landlock,
                 "seccomp": self.seccomp,
             }
@@ -159,8 +163,8 @@ class Running:
             os.close(self._lifeline)
             os.close(status)
             raise
-        streams = ((process.stdout, OUTPUT), (process.stderr, ERRORS), (os.fdopen(status, "rb", 0), STATUS))
-        for stream, name in streams:
+        self._streams = (process.stdout, process.stderr, os.fdopen(status, "rb", 0))
+        for stream, name in zip(self._streams, (OUTPUT, ERRORS, STATUS), strict=True):
             assert stream is not None
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ, name)
@@ -215,9 +219,7 @@ class Running:
             ended = self.pump(lambda: self.ended, wall)
         finally:
             self.cut("closed")
-            if not ended_quietly(self._process):
-                self._process.kill()
-                self._process.wait()
+            _end(self._process)
             self._close()
         if not ended:
             raise SandboxError(f"the sandbox did not end a program within {wall:g} s: its supervisor hangs")
@@ -277,18 +279,23 @@ class Running:
         for key in list(self._selector.get_map().values()):
             self._selector.unregister(key.fileobj)
         self._selector.close()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+        for stream in (self._process.stdin, *self._streams):
             if stream is not None:
                 with suppress(BrokenPipeError):
                     stream.close()
 
 
-def ended_quietly(process: "subprocess.Popen[bytes]") -> bool:
-    """Return whether a supervisor that has said its word, or lost its lifeline, ends by itself."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=REPORT_SECONDS)
-        return True
-    return False
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a supervisor that has lost its lifeline; one that hangs is killed."""
+    file = os.pidfd_open(process.pid)
+    try:
+        poll = select.poll()
+        poll.register(file, select.POLLIN)
+        if not poll.poll(1000 * REPORT_SECONDS):
+            process.kill()
+    finally:
+        os.close(file)
+    process.wait()
 
 
 def sealed(content: bytes) -> int:

@@ -30,6 +30,8 @@ MOST_DEPTH = 256
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """Exit codes as a shell gives them."""
 SUBREAPER, NO_NEW_PRIVILEGES, KEEP_CAPABILITIES, PARENT_DEATH, AMBIENT, SECCOMP = 36, 38, 8, 1, 47, 22
+SIGNALS = 2
+"""LANDLOCK_SCOPE_SIGNAL."""
 READ_ANYTHING = 2
 """CAP_DAC_READ_SEARCH: the mounts or Landlock say what is readable, not the file modes of the host."""
 CAPSET = {"x86_64": 126, "aarch64": 91}
@@ -37,17 +39,38 @@ CAPSET = {"x86_64": 126, "aarch64": 91}
 
 def main() -> None:
     """Run the program and report how it ended."""
+    # Python listens to SIGINT, which would let the program interrupt the first process of its namespace.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     settings_file, lifeline, status = (int(argument) for argument in sys.argv[1:])
+    keep_descriptors()
     with open(settings_file, "rb") as stream:
         settings = marshal.load(stream)
     try:
         if not settings["namespaced"]:
             prctl(SUBREAPER, 1)
+        if settings["scoped"]:
+            enter_scope()
         report = supervise(settings, lifeline)
     except OSError as error:
         end_all(settings)
         report = f"broken {error}"
     os.write(status, report.encode())
+
+
+def keep_descriptors() -> None:
+    """Have no program inherit what this process was handed."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:  # the listing's own
+                pass
+
+
+def enter_scope() -> None:
+    """Enter a domain of its own, from which signals reach only what this process starts."""
+    prctl(NO_NEW_PRIVILEGES, 1)
+    restrict({"handled": [0, 0, SIGNALS], "paths": []})
 
 
 def supervise(settings: dict, lifeline: int) -> str:
@@ -73,7 +96,7 @@ def supervise(settings: dict, lifeline: int) -> str:
             ending = "wall_time"
         else:
             ending = watch.exceeded()
-    end_all(settings)
+    end_all(settings, child)
     # A program that fills the disk and ends at once is not seen by the watch.
     if ending == "over" and watch.disk_exceeded():
         ending = "disk"
@@ -117,16 +140,18 @@ def contain(settings: dict) -> None:
     with open("/proc/self/oom_score_adj", "w") as score:
         score.write("1000")
     for limit, value in settings["limits"].items():
-        resource.setrlimit(getattr(resource, limit), value)
+        number = getattr(resource, limit)
+        most = resource.getrlimit(number)[1]
+        if most != resource.RLIM_INFINITY:
+            value = (min(value[0], most), min(value[1], most))
+        resource.setrlimit(number, value)
     if settings["user"] is not None:
         become(settings["user"])
     if not settings["namespaced"]:
         prctl(PARENT_DEATH, signal.SIGKILL)
-    prctl_needed = settings["landlock"] or settings["seccomp"]
-    if prctl_needed:
         prctl(NO_NEW_PRIVILEGES, 1)
     if settings["landlock"]:
-        restrict_files(settings["landlock"])
+        restrict(settings["landlock"])
     os.chdir(settings["folder"])
     if settings["seccomp"]:
         restrict_calls(settings["seccomp"])
@@ -137,7 +162,6 @@ def execute(settings: dict) -> None:
     # What Python ignores would stay ignored in the program.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
-    os.closerange(3, settings["limits"]["RLIMIT_NOFILE"][0])
     command, environment = settings["command"], settings["environment"]
     try:
         os.execvpe(command[0], command, environment)
@@ -161,39 +185,43 @@ def reap(child: int, watch: "Watch") -> int | None:
             code = status
 
 
-def end_all(settings: dict) -> None:
-    """End every process that the program started, however many there are and whatever they do about it."""
-    watch = Watch(settings, 0)
+def end_all(settings: dict, child: int = 0) -> None:
+    """End every process that the program started, however many there are and however fast they start others.
+
+    One signal to all of them is one step for the kernel, which no fork gets between: all of the namespace, all that the
+    scope lets this process reach, or the one group that the filter lets nobody leave.
+    """
+    watch = Watch(settings, child)
     while True:
-        if settings["namespaced"]:
+        if (settings["namespaced"] and os.getpid() == 1) or (settings["scoped"] and not reaches_outside()):
             kill(-1)
-        elif settings["user"] is not None:
-            kill_user(settings["user"])
         else:
-            for pid in watch.descendants():
+            for pid in (-child, *watch.descendants()):
                 kill(pid)
         try:
-            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
             return
+        time.sleep(0.0005)
 
 
 def kill(pid: int) -> None:
-    """Kill one process, or all but this one in the namespace."""
+    """Kill a process, a group (-id), or all that can be reached (-1)."""
     try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
         pass
 
 
-def kill_user(user: int) -> None:
-    """Kill all processes of a user that only this program has; the kernel does it in one step."""
-    killer = os.fork()
-    if killer == 0:
-        os.setresuid(user, user, 0)
-        kill(-1)
-        os._exit(0)
-    os.waitpid(killer, 0)
+def reaches_outside() -> bool:
+    """Return whether this process could signal the one that started it."""
+    try:
+        os.kill(os.getppid(), 0)
+    except PermissionError:
+        return False
+    return True
 
 
 class Watch:
@@ -251,7 +279,9 @@ class Watch:
         resident = sum(fields[21] * PAGE for fields in found.values())
         if resident + in_shared <= self.settings["memory"]:
             return resident + in_shared
-        return in_shared + sum(proportional(pid, fields[21] * PAGE) for pid, fields in found.items())
+        # Two looks: a process that starts others in the middle of one is counted for their shares as well.
+        looks = [sum(proportional(pid) for pid in found) for _ in range(2)]
+        return in_shared + min(looks)
 
     def processor_seconds(self, found: dict[int, list[int]]) -> float:
         """Return CPU time, of processes that have ended as well."""
@@ -351,13 +381,14 @@ def process_fields(pid: int) -> list[int]:
     return [0, *(int(word) for word in words[1:22])]
 
 
-def proportional(pid: int, resident: int) -> int:
-    """Return a process's share of memory, pages it shares divided by those who share them."""
+def proportional(pid: int) -> int:
+    """Return a process's share of memory, pages it shares divided by those who share them; all where that is hidden."""
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as stream:
             return 1024 * sum(int(line.split()[1]) for line in stream if line.startswith(b"Pss:"))
     except OSError:
-        return resident
+        fields = process_fields(pid)
+        return fields[21] * PAGE if fields else 0
 
 
 def shared_memory() -> int:
@@ -384,8 +415,8 @@ def become(user: int) -> None:
         prctl(AMBIENT, 2, READ_ANYTHING, check=False)
 
 
-def restrict_files(rules: dict) -> None:
-    """Enter a Landlock domain: rights to files only where a rule gives them."""
+def restrict(rules: dict) -> None:
+    """Enter a Landlock domain: rights only where a rule gives them."""
     import ctypes
 
     ruleset = b"".join(number.to_bytes(8, sys.byteorder) for number in rules["handled"])
