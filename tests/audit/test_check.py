@@ -181,7 +181,7 @@ def test_without_rules_and_ground_truth_the_check_says_so(audit: Audit) -> None:
     report = audit(body)
     assert codes(report) == {"oracle.missing"}
     assert report.passed
-    assert set(report.floors) == {"nothing", "echo", "majority_class"}
+    assert set(report.floors) == {"nothing", "echo", "spam", "majority_class"}
 
 
 def test_scorer_that_disagrees_with_the_reward_fails_the_solutions(audit: Audit) -> None:
