@@ -92,7 +92,7 @@ class TankControl(Environment):
             raise ToolError(f"the shift of {MINUTES} minutes is over: say done")
         for name, rate in (("pump_1", pump_1), ("pump_2", pump_2)):
             if not 0 <= rate <= STRONGEST_PUMP:
-                raise ToolError(f"{name} = {rate:g}: a pump does 0 to {STRONGEST_PUMP:g} litres per minute")
+                raise ToolError(f"{name} = {rate}: a pump does 0 to {STRONGEST_PUMP:g} litres per minute")
         self._levels = advance(self._levels, (pump_1, pump_2), self._shift.demands[minute - 1])
         shown = rounded(self._levels)
         self._held.append(held(shown, self._shift.set_points_at(minute)))
@@ -107,7 +107,7 @@ class TankControl(Environment):
         """
         minutes, rewards = enumerate(self._held, start=1), list[float]()
         for turn in episode.turns:
-            ran = [next(minutes) for one in turn.tools if one.name == "set_pumps" and not one.error]
+            ran = [next(minutes, (0, 0)) for one in turn.tools if one.name == "set_pumps" and not one.error]
             rewards.append(sum(levels for minute, levels in ran if minute in COUNTED) / (2 * len(COUNTED)))
         return TurnRewards(values=tuple(rewards), components={"minutes_run": len(self._held) / MINUTES})
 
