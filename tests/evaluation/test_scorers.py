@@ -9,7 +9,7 @@ from turnwright.core.errors import DatasetError
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Rewarded, Truncated
 from turnwright.core.task import Task
-from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer, collect_vocabulary
+from turnwright.evaluation.scorers import FinalDecisionScorer, FinalOutputScorer, RewardScorer, collect_vocabulary
 
 LABELS = ("Account Closure", "No Action", "Temporary Suspension")
 GOLD = {"decision": "No Action", "severity": "low"}
@@ -85,6 +85,10 @@ def test_prose_around_the_block_is_not_read() -> None:
         block("{'decision': 'No Action', 'severity': 'low'}"),
         "<FINAL_OUTPUT>" + RIGHT + "</FINAL_OUTPUT>",
         "<think>unfinished " + block(RIGHT),
+        "<think>" + block(RIGHT) + "</think>",
+        "[THINK]" + block(RIGHT) + "[/THINK] done",
+        "[THINK]" + block(RIGHT),
+        "<Reasoning >" + block(RIGHT) + "</Reasoning >",
     ],
 )
 def test_what_is_not_exactly_one_block_with_one_object_is_not_completed(reply: str) -> None:
@@ -112,6 +116,7 @@ def test_reasoning_is_removed_before_reading() -> None:
     wrong = block('{"decision": "Account Closure", "severity": "high"}')
     assert SCORER.score(episode(f"<think>{wrong}</think>{block(RIGHT)}")).success
     assert SCORER.score(episode(f"opened in the prompt {wrong}</think>{block(RIGHT)}")).success
+    assert SCORER.score(episode(f"[THINK]{wrong}[/THINK]{block(RIGHT)}")).success
     assert not SCORER.score(episode(f"<think>{block(RIGHT)}</think>{wrong}")).success
     assert not SCORER.score(episode(Message(role="assistant", reasoning=block(RIGHT)))).completed
 
@@ -214,3 +219,51 @@ def test_reward_scorer_reads_the_outcome() -> None:
         outcome=Truncated(value=0.0, cause="max_turns"),
     )
     assert not RewardScorer().score(cut).completed
+
+
+DECISION = FinalDecisionScorer({"decision": LABELS})
+
+
+@pytest.mark.parametrize(
+    ("reply", "completed", "success"),
+    [
+        ("<final_decision>No Action</final_decision>", True, True),
+        ("Thus: <final_decision> no_action\n</final_decision>", True, True),
+        ("<think><final_decision>x</final_decision></think><final_decision>No Action</final_decision>", True, True),
+        ("<final_decision>Account Closure</final_decision>", True, False),
+        ("<final_decision>n</final_decision>", True, False),
+        ("<final_decision>No Action, Account Closure</final_decision>", True, False),
+        ("<final_decision>not No Action</final_decision>", True, False),
+        ("<think><final_decision>No Action</final_decision></think>", False, False),
+        ("<final_decision>No Action</final_decision><final_decision>No Action</final_decision>", False, False),
+        ("<final_decision><b>No Action</b></final_decision>", False, False),
+        ("<final_decision></final_decision>", False, False),
+        (block('{"decision": "No Action"}'), False, False),
+        ("No Action", False, False),
+    ],
+)
+def test_decision_in_the_originals_tag_is_graded_as_strictly(reply: str, completed: bool, success: bool) -> None:
+    score = DECISION.score(episode(reply, gold={"decision": "No Action"}))
+    assert (score.completed, score.success) == (completed, success)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "right"),
+    [
+        ("True", True, True),
+        ("false", True, False),
+        ("1", True, False),
+        ("3.0", 3, True),
+        ("x", 3, False),
+        ("N/A", None, True),
+    ],
+)
+def test_decision_may_write_a_boolean_number_or_null_out(text: str, expected: Any, right: bool) -> None:
+    score = DECISION.score(episode(f"<final_decision>{text}</final_decision>", gold={"decision": expected}))
+    assert score.success is right
+
+
+def test_decision_of_several_fields_cannot_be_given_in_one_tag() -> None:
+    assert not SCORER.score(episode("<final_decision>No Action</final_decision>")).completed
+    wide = FinalDecisionScorer({"decision": LABELS, "severity": ("low", "high")})
+    assert not wide.score(episode("<final_decision>No Action</final_decision>")).completed

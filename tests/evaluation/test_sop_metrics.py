@@ -1,17 +1,20 @@
 """Measures of recorded SOP-Bench episodes, by hand: the original's, grounded success, errors and limits."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from turnwright.core.episode import Episode, EpisodeKey, ToolOutcome, Turn
+from turnwright.core.errors import RunDirectoryError
 from turnwright.core.message import Message, ToolCall, ToolSpec
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
 from turnwright.core.task import Task
 from turnwright.evaluation.evaluator import score_episodes
 from turnwright.evaluation.scorers import FinalOutputScorer
 from turnwright.evaluation.sop_metrics import is_grounded, measure_sop, original_success
+from turnwright.evaluation.store import read_sop_measures
 
 LABELS = ("Account Closure", "No Action", "Temporary Suspension")
 SCORER = FinalOutputScorer({"action": LABELS})
@@ -111,3 +114,14 @@ def test_without_known_solutions_there_is_no_grounded_success() -> None:
 def test_other_environments_are_not_measured() -> None:
     assert measure_sop("returns_desk", [attempt("x")]) is None
     assert measure_sop("sop:folder", []) is None
+
+
+def test_measures_are_read_back_and_refused_when_broken(tmp_path: Path) -> None:
+    measures = measure_sop("sop:folder", score_episodes([attempt(block("No Action"), RIGHT)], SCORER))
+    assert measures is not None
+    assert read_sop_measures(tmp_path) is None
+    (tmp_path / "sop.json").write_text(measures.to_json())
+    assert read_sop_measures(tmp_path) == measures
+    (tmp_path / "sop.json").write_text('{"attempts": 1}')
+    with pytest.raises(RunDirectoryError, match=r"sop\.json"):
+        read_sop_measures(tmp_path)

@@ -7,7 +7,7 @@ import pytest
 from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
 from turnwright.core.task import Task
-from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer
+from turnwright.evaluation.scorers import FinalDecisionScorer, FinalOutputScorer, RewardScorer
 from turnwright.evaluation.suites import Suite, build_scorer, select_tasks
 
 TASKS = tuple(
@@ -75,6 +75,8 @@ def test_reward_as_scorer_is_refused_unless_allowed() -> None:
 def test_built_in_scorer_takes_its_vocabulary_from_the_split() -> None:
     scorer = build_scorer(Suite(name="s", environment="e"), TASKS)
     assert isinstance(scorer, FinalOutputScorer)
+    official = build_scorer(Suite(name="s", environment="e", scorer="final_decision"), TASKS)
+    assert isinstance(official, FinalDecisionScorer)
 
 
 def test_scorer_loads_from_a_file(tmp_path: Path) -> None:

@@ -62,13 +62,16 @@ class FinalOutputScorer:
             DatasetError: the task has no gold object, or a gold value that can never be answered.
         """
         gold = self._gold(episode.task)
-        answer = read_answer(episode)
+        answer = self._read(episode, gold)
         if answer is None:
             return Score(success=False, fields=dict.fromkeys(gold, False), completed=False)
         fields = {
             field: field in answer and self._matches(field, expected, answer[field]) for field, expected in gold.items()
         }
         return Score(success=all(fields.values()) and answer.keys() == gold.keys(), fields=fields)
+
+    def _read(self, episode: Episode, gold: Mapping[str, Any]) -> dict[str, Any] | None:
+        return read_answer(episode)
 
     def _gold(self, task: Task) -> Mapping[str, Any]:
         gold = read_gold(task, self._gold_key)
@@ -90,6 +93,21 @@ class FinalOutputScorer:
         if isinstance(expected, bool) or isinstance(given, bool):
             return given is expected
         return isinstance(given, (int, float)) and given == expected
+
+
+class FinalDecisionScorer(FinalOutputScorer):
+    """The strict grader for tasks of one field whose prompt asks for ``<final_decision>value</final_decision>``.
+
+    That is how mode "official" of SOP-Bench folders asks. As strict as ``FinalOutputScorer``: one block, no other tag,
+    and the whole value equal to one label; a boolean, number or null may be written out.
+    """
+
+    def _read(self, episode: Episode, gold: Mapping[str, Any]) -> dict[str, Any] | None:
+        body = read_block(episode, "<final_decision>", "</final_decision>")
+        if body is None or len(gold) != 1 or not body.strip() or TAG.search(body):
+            return None
+        ((name, expected),) = gold.items()
+        return {name: _written_out(body.strip(), expected)}
 
 
 class RewardScorer:
@@ -151,19 +169,39 @@ def read_gold(task: Task, gold_key: str = "gold") -> Mapping[str, Any]:
 
 def read_answer(episode: Episode) -> dict[str, Any] | None:
     """Return the answer object of the last reply, or None when there is not exactly one that can be read."""
-    if not episode.turns or episode.turns[-1].reply.tool_calls:
-        return None
-    # A chat template may open the reasoning inside the prompt, so only its end is certain to be seen.
-    text = REASONING_END.split(episode.answer)[-1]
-    before, opening, rest = text.partition(OPENING_TAG)
-    body, closing, after = rest.partition(CLOSING_TAG)
-    if not opening or not closing or TAG.search(before) or TAG.search(after):
+    body = read_block(episode, OPENING_TAG, CLOSING_TAG)
+    if body is None:
         return None
     try:
         parsed = json.loads(body, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None
+
+
+def read_block(episode: Episode, opening_tag: str, closing_tag: str) -> str | None:
+    """Return what the one block in the last reply holds; None when that still calls tools or holds another tag."""
+    if not episode.turns or episode.turns[-1].reply.tool_calls:
+        return None
+    # A chat template may open the reasoning inside the prompt, so only its end is certain to be seen.
+    text = REASONING_END.split(episode.answer)[-1]
+    before, opening, rest = text.partition(opening_tag)
+    body, closing, after = rest.partition(closing_tag)
+    if not opening or not closing or TAG.search(before) or TAG.search(after):
+        return None
+    return body
+
+
+def _written_out(text: str, expected: object) -> object:
+    """Return the boolean or number that a text writes out, where one is expected."""
+    if isinstance(expected, bool):
+        return {"true": True, "false": False}.get(text.casefold(), text)
+    if isinstance(expected, (int, float)):
+        try:
+            return float(text)
+        except ValueError:
+            return text
+    return text
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

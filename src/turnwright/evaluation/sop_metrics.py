@@ -50,9 +50,15 @@ class SopMeasures:
         """Return the numbers as one indented JSON object."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
-    def describe(self) -> str:
-        """Return one line per number."""
-        shares = {
+    @classmethod
+    def from_json(cls, text: str) -> "SopMeasures":
+        """Read what ``to_json`` wrote; raises ValueError or TypeError for anything else."""
+        return cls(**json.loads(text))
+
+    @property
+    def shares(self) -> Mapping[str, float | None]:
+        """The shares by what they are called for people."""
+        return {
             "as the original does: completed (ECR)": self.original_ecr,
             "as the original does: right if completed (C-TSR)": self.original_c_tsr,
             "as the original does: right (TSR)": self.original_tsr,
@@ -61,7 +67,10 @@ class SopMeasures:
             "tool calls answered with an error": self.tool_error_fraction,
             "attempts cut at the turn limit": self.limit_hit_fraction,
         }
-        lines = [f"{name:<50}  {'-' if share is None else f'{share:.1%}'}" for name, share in shares.items()]
+
+    def describe(self) -> str:
+        """Return one line per number."""
+        lines = [f"{name:<50}  {'-' if share is None else f'{share:.1%}'}" for name, share in self.shares.items()]
         turns = "-" if self.turns_mean is None else f"{self.turns_mean:.3g}"
         return "\n".join((*lines, f"{'turns per attempt':<50}  {turns}"))
 

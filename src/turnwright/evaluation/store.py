@@ -11,7 +11,7 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import RunDirectoryError
 from turnwright.evaluation.evaluator import Evaluation
 from turnwright.evaluation.result import EvaluationResult
-from turnwright.evaluation.sop_metrics import measure_sop
+from turnwright.evaluation.sop_metrics import SopMeasures, measure_sop
 from turnwright.rundir.files import read_lines, write_atomic
 from turnwright.rundir.records import decode_episode, encode
 
@@ -43,6 +43,21 @@ def read_result(folder: Path) -> EvaluationResult:
     if not path.is_file():
         raise RunDirectoryError(f"'{folder}' holds no evaluation: expected {RESULT}; write one with turnwright eval")
     return EvaluationResult.from_json(path.read_text(encoding="utf-8"), where=f"'{path}'")
+
+
+def read_sop_measures(folder: Path) -> SopMeasures | None:
+    """Return the measures of a SOP-Bench environment in a folder; None where there are none.
+
+    Raises:
+        RunDirectoryError: they cannot be read.
+    """
+    path = folder / SOP_MEASURES
+    if not path.is_file():
+        return None
+    try:
+        return SopMeasures.from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError) as error:
+        raise RunDirectoryError(f"'{path}' is not what this version writes: {error}; evaluate again") from error
 
 
 def read_episodes(folder: Path, name: str = SAMPLED) -> Iterator[Episode]:

@@ -14,10 +14,17 @@ from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
 from turnwright.core.task import Split, Task
 from turnwright.evaluation.domains import DomainScorer, tasks_by_domain
-from turnwright.evaluation.scorers import FinalOutputScorer, RewardScorer, Scorer, collect_vocabulary
+from turnwright.evaluation.scorers import (
+    FinalDecisionScorer,
+    FinalOutputScorer,
+    RewardScorer,
+    Scorer,
+    collect_vocabulary,
+)
 from turnwright.evaluation.statistics import RESAMPLES
 
 FINAL_OUTPUT = "final_output"
+FINAL_DECISION = "final_decision"
 REWARD = "reward"
 
 
@@ -36,7 +43,7 @@ class Suite:
     """Arguments of the environment; of a mixture the name and options of each domain's."""
     split: Split = "test"
     scorer: str = FINAL_OUTPUT
-    """"final_output", "module:Class", "path.py:Class", or "reward" where allowed."""
+    """"final_output", "final_decision", "module:Class", "path.py:Class", or "reward" where allowed."""
     scorers: Mapping[str, str] = field(default_factory=dict)
     """Of a mixture: the scorer of each domain, in place of ``scorer``."""
     allow_reward_as_scorer: bool = False
@@ -145,6 +152,8 @@ def build_scorer(suite: Suite, split_tasks: Sequence[Task]) -> Scorer:
         )
     if suite.scorer == FINAL_OUTPUT:
         return FinalOutputScorer(collect_vocabulary(split_tasks))
+    if suite.scorer == FINAL_DECISION:
+        return FinalDecisionScorer(collect_vocabulary(split_tasks))
     if suite.scorer == REWARD:
         return RewardScorer(suite.success_threshold)
     scorer_class = _load_class(suite.scorer)
@@ -162,7 +171,8 @@ def _load_class(name: str) -> type[Any]:
     location, _, class_name = name.rpartition(":")
     if not location or not class_name:
         raise EnvironmentLoadError(
-            f'scorer must be "final_output", "reward", "package.module:Class" or "path/file.py:Class": got {name!r}'
+            'scorer must be "final_output", "final_decision", "reward", "package.module:Class" or '
+            f'"path/file.py:Class": got {name!r}'
         )
     found = getattr(_load_module(name, location), class_name, None)
     if not isinstance(found, type):

@@ -11,8 +11,9 @@ from turnwright.core.finding import Finding
 from turnwright.core.outcome import Failed
 from turnwright.evaluation.compare import Comparison, compare
 from turnwright.evaluation.result import EvaluationResult
+from turnwright.evaluation.sop_metrics import SopMeasures
 from turnwright.evaluation.statistics import Interval, cluster_bootstrap, share_interval
-from turnwright.evaluation.store import GREEDY, SAMPLED, read_episodes, read_result
+from turnwright.evaluation.store import GREEDY, SAMPLED, read_episodes, read_result, read_sop_measures
 from turnwright.rundir.reader import RunReader
 from turnwright.rundir.records import Manifest, Status
 
@@ -45,6 +46,9 @@ class SuiteEvaluations:
     """Why the two cannot be compared; empty when they can."""
     folder: Path
     """Where the tuned evaluation lies."""
+    base_sop: SopMeasures | None = None
+    """Of SOP-Bench environments: what the original would have measured."""
+    tuned_sop: SopMeasures | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,7 @@ def _suites(run_dir: Path) -> Iterator[SuiteEvaluations]:
         # A checkpoint without a step is the model from which the run started.
         found.sort(key=lambda pair: -1 if pair[0].step is None else pair[0].step)
         tuned, folder = found[-1]
-        base = found[0][0] if len(found) > 1 else None
+        base, base_folder = found[0] if len(found) > 1 else (None, None)
         comparison, refusal = None, ""
         if base is not None:
             try:
@@ -141,7 +145,14 @@ def _suites(run_dir: Path) -> Iterator[SuiteEvaluations]:
             except ConfigError as error:
                 refusal = str(error)
         yield SuiteEvaluations(
-            suite=suite, base=base, tuned=tuned, comparison=comparison, refusal=refusal, folder=folder
+            suite=suite,
+            base=base,
+            tuned=tuned,
+            comparison=comparison,
+            refusal=refusal,
+            folder=folder,
+            base_sop=read_sop_measures(base_folder) if base_folder else None,
+            tuned_sop=read_sop_measures(folder),
         )
 
 

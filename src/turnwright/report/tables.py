@@ -91,6 +91,19 @@ def _rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
         tuned=_plain_share(tuned.tool_error_fraction),
     )
     yield TableRow(label="Attempts truncated / failed", base=_outcomes(base), tuned=_outcomes(tuned))
+    yield from _sop_rows(suite)
+
+
+def _sop_rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
+    """Yield what the original SOP-Bench would have measured, for comparison with published numbers only."""
+    before = suite.base_sop.shares if suite.base_sop else {}
+    for name, share in (suite.tuned_sop.shares if suite.tuned_sop else {}).items():
+        base = before.get(name)
+        yield TableRow(
+            label=f"SOP-Bench, {name}",
+            base="" if base is None else percent(base),
+            tuned=MISSING if share is None else percent(share),
+        )
 
 
 def _domain_rows(suite: SuiteEvaluations) -> Iterator[TableRow]:
