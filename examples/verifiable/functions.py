@@ -26,7 +26,7 @@ class Functions(EditsFiles, RunsTests, VerifiableEnvironment):
         "Write solution.py with the function that is asked for, by write_file. run_tests shows some of the tests. "
         "Other arguments are tested in the end. Say done when you are."
     )
-    typical_turns = 3
+    typical_turns = 4
 
     def tasks(self, split: Split) -> list[Task]:
         """Return functions that no other split has."""
@@ -36,7 +36,8 @@ class Functions(EditsFiles, RunsTests, VerifiableEnvironment):
         return [make_task(split, kind, number) for kind, number in chosen[first : first + SIZES[split]]]
 
     def oracle(self, task: Task) -> Script:
-        """Write the function, test it, say so."""
+        """Look at the tests, write the function, test it, say so."""
+        yield call("run_tests")
         yield call("write_file", path="solution.py", content=f"def asked(values):\n    return {body_of(task.prompt)}\n")
         yield call("run_tests")
         yield say("done")

@@ -1,6 +1,7 @@
 """Code of a policy: edited and run in a workspace of its own, graded in a fresh one by what it gives."""
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,8 +100,15 @@ def test_what_is_left_as_it_was_earns_its_share():
 @pytest.mark.parametrize(
     ("tool", "arguments", "told"),
     [
-        ("read_file", {"path": "other.py"}, "no text file 'other.py', there is: notes.txt, solution.py"),
-        ("read_file", {"path": "../secret"}, "no text file"),
+        ("read_file", {"path": "other.py"}, "no file 'other.py', there is: notes.txt, solution.py"),
+        ("read_file", {"path": "../secret"}, "no file '../secret'"),
+        ("read_file", {"path": "x" * 300}, "cannot be a file here|no file"),
+        ("read_file", {"path": "solution.py/x"}, "cannot be a file here|no file"),
+        ("write_file", {"path": "x" * 300, "content": ""}, "cannot be a file here: File name too long"),
+        ("write_file", {"path": "solution.py/x", "content": ""}, "cannot be a file here"),
+        ("write_file", {"path": "", "content": ""}, "cannot be a file here"),
+        ("write_file", {"path": ".", "content": ""}, "cannot be a file here"),
+        ("write_file", {"path": "a\0b", "content": ""}, "cannot be a file here"),
         ("write_file", {"path": "/etc/x", "content": ""}, "/etc/x"),
         ("write_file", {"path": "../x", "content": ""}, "../x"),
         ("write_file", {"path": "x", "content": "x" * 200_001}, "200001 characters are too many"),
@@ -108,12 +116,13 @@ def test_what_is_left_as_it_was_earns_its_share():
         ("replace_text", {"path": "solution.py", "old": "", "new": "x"}, "occurs 0 times"),
         ("replace_text", {"path": "solution.py", "old": "y", "new": "x"}, "occurs 0 times"),
         ("run_python", {"code": "\0"}, "zero byte"),
+        ("run_python", {"code": "#" * 140_000}, "more than 100000 bytes"),
     ],
 )
 def test_a_tool_that_cannot_says_why(tool: str, arguments: dict[str, str], told: str):
     answers, outcome = played(call(tool, **arguments))
     assert answers[0].startswith('{"error": ')
-    assert told in answers[0]
+    assert re.search(told, answers[0])
     assert isinstance(outcome, Rewarded)
 
 

@@ -9,6 +9,7 @@ What the policy's code does to its tests, its interpreter or the program that as
 ``verifiable_cases``. Code that is wrong, crashes or takes too long is a reward; a sandbox that breaks is a failure.
 """
 
+import errno
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ MAX_SUBMISSION_FILES = 200
 MAX_FILE_CHARACTERS = 20_000
 """Shown of a file or of what a program prints; a notice says that there is more."""
 MAX_WRITTEN_CHARACTERS = 200_000
+MAX_CODE_BYTES = 100_000
+"""Of a program that is an argument of the interpreter; the kernel takes no more than 128 KiB."""
+PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EEXIST})
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 
 
@@ -171,8 +175,8 @@ class EditsFiles:
             raise ToolError(f"{len(content)} characters are too many: at most {MAX_WRITTEN_CHARACTERS}")
         try:
             self.workspace.write(path, content.encode())
-        except ValueError as error:
-            raise ToolError(str(error)) from error
+        except (ValueError, OSError) as error:
+            raise _path_refused(path, error) from error
         return "written"
 
     @tool
@@ -192,9 +196,13 @@ class EditsFiles:
     def _text(self, path: str) -> str:
         try:
             return self.workspace.read(path).decode()
-        except (FileNotFoundError, ValueError) as error:  # a path that leads out, or no UTF-8
+        except FileNotFoundError as error:
             there = ", ".join(self.workspace.files()[:20])
-            raise ToolError(f"no text file {path!r}, there is: {there or 'none'}") from error
+            raise ToolError(f"no file {path!r}, there is: {there or 'none'}") from error
+        except UnicodeDecodeError as error:
+            raise ToolError(f"{path!r} is no text: {error.reason}") from error
+        except (ValueError, OSError) as error:
+            raise _path_refused(path, error) from error
 
 
 class RunsTests:
@@ -225,8 +233,8 @@ class RunsPython:
         Args:
             code: The program.
         """
-        if "\0" in code:
-            raise ToolError("the code has a zero byte in it")
+        if "\0" in code or len(code.encode()) > MAX_CODE_BYTES:
+            raise ToolError(f"the code has a zero byte in it, or more than {MAX_CODE_BYTES} bytes: write it to a file")
         result = self.workspace.run(["python3", "-B", "-c", code], environment=ENVIRONMENT)
         files = self.workspace.files()
         told: dict[str, Any] = {
@@ -234,6 +242,13 @@ class RunsPython:
             "stderr": _cut(without_places(result.stderr, files)),
         }
         return told | ({"exit_code": result.exit_code} if result.ending == "exited" else {"ended_by": result.ending})
+
+
+def _path_refused(path: str, error: ValueError | OSError) -> Exception:
+    """Return what a tool raises: for the policy where its path is at fault, else what broke."""
+    if isinstance(error, OSError) and error.errno not in PATH_ERRORS:
+        return error
+    return ToolError(f"{path[:100]!r} cannot be a file here: {getattr(error, 'strerror', None) or error}")
 
 
 def without_places(text: str, files: Sequence[str]) -> str:
