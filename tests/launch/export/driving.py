@@ -1,6 +1,5 @@
 """Plays scripts over the wire, and the same ones in this process to compare with."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from starlette.applications import Starlette
 from turnwright.core.episode import Episode
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.task import Task
+from turnwright.environments.base import Environment
 from turnwright.environments.load import load_environment
 from turnwright.gateway.http.server import GatewayServer, bind
 from turnwright.launch.export.choice import Choice
@@ -28,13 +28,13 @@ Say = Callable[[Message], Awaitable[Sequence[Message] | None]]
 """Sends a reply; gives the messages that follow it, None when the episode is over."""
 
 
-async def in_process(task: Task, seed: int, script: str = "oracle") -> Episode:
-    return await run_script(DESK, task, script, seed=seed)
+async def in_process(task: Task, seed: int, script: str = "oracle", prototype: Environment = DESK) -> Episode:
+    return await run_script(prototype, task, script, seed=seed)
 
 
-async def drive(task: Task, seed: int, say: Say, script: str = "oracle") -> None:
+async def drive(task: Task, seed: int, say: Say, script: str = "oracle", prototype: Environment = DESK) -> None:
     """Play a script by ``say``."""
-    playing = DESK.scripted(script)(task, seed)
+    playing = prototype.scripted(script)(task, seed)
     message = next(playing)
     try:
         while (news := await say(message)) is not None:
@@ -58,7 +58,7 @@ def read_message(told: dict[str, Any]) -> Message:
 
 @asynccontextmanager
 async def serving(
-    way: str, episodes: Path | None = None, *, token: str | None = None, prototype: Any = DESK, **limits: Any
+    way: str, episodes: Path | None = None, *, token: str | None = None, prototype: Environment = DESK, **limits: Any
 ) -> AsyncIterator[tuple[str, Sessions]]:
     """Serve an environment; gives the URL and the sessions."""
     async with open_sessions(prototype, limits=ExportLimits(**limits), episodes=episodes) as sessions:
@@ -80,7 +80,3 @@ def comparable(episode: Episode) -> tuple[object, ...]:
     outcome = episode.outcome
     turns = [(turn.reply, turn.responses, [(tool.name, tool.error) for tool in turn.tools]) for turn in episode.turns]
     return episode.task, episode.opening, episode.tools, turns, json.dumps(outcome, default=str)
-
-
-async def together(*working: Awaitable[Any]) -> list[Any]:
-    return await asyncio.gather(*working)

@@ -1,6 +1,7 @@
 """The OpenEnv-style service over real HTTP and through real sockets of the test client."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,24 @@ from launch.export.driving import DESK, TASKS, action_of, comparable, drive, in_
 from turnwright.core.episode import Episode
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Rewarded, Truncated
-from turnwright.environments import Environment, tool
+from turnwright.core.task import Task
+from turnwright.environments import Environment, load_environment, tool
 from turnwright.launch.export.choice import Choice
 from turnwright.launch.export.openenv_http import openenv_app
 from turnwright.launch.export.sessions import ExportLimits, open_sessions
 
 
-async def played(client: httpx2.AsyncClient, number: int, script: str = "oracle") -> Episode:
+async def played(
+    client: httpx2.AsyncClient,
+    number: int,
+    script: str = "oracle",
+    prototype: Environment = DESK,
+    tasks: Sequence[Task] = TASKS,
+) -> Episode:
     """Play a task over HTTP, compare each message with that of this process, and return the latter's episode."""
-    task, seed = TASKS[number], 100 + number
+    task, seed = tasks[number], 100 + number
     episode_id = f"e{number}"
-    expected = await in_process(task, seed, script)
+    expected = await in_process(task, seed, script, prototype)
     first = (await client.post("/reset", json={"task_id": task.id, "seed": seed, "episode_id": episode_id})).json()
     opening = [read_message(one) for one in first["observation"]["messages"]]
     assert tuple(opening) == expected.opening
@@ -40,7 +48,7 @@ async def played(client: httpx2.AsyncClient, number: int, script: str = "oracle"
         seen.extend(news := [read_message(one) for one in last["observation"]["messages"]])
         return None if last["done"] else news
 
-    await drive(task, seed, say, script)
+    await drive(task, seed, say, script, prototype)
     assert tuple(opening + seen) == expected.messages
     assert not isinstance(expected.outcome, Failed)
     assert last["reward"] == expected.outcome.value
@@ -63,6 +71,37 @@ def test_eight_sessions_at_once_equal_those_of_this_process(tmp_path: Path) -> N
     }
     assert sorted(episode.metadata["episode_id"] for episode in episodes) == [f"e{number}" for number in range(8)]
     assert any(outcome.value < 1 for episode in episodes if isinstance(outcome := episode.outcome, Rewarded))
+
+
+ROOT = Path(__file__).parents[3]
+SOP = os.environ.get("SOP_BENCH_DIR", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("hangar_inspection", marks=pytest.mark.slow),
+        f"{ROOT}/examples/sql_desk/environment.py:SqlDesk",
+        f"{ROOT}/examples/orders/environment.py:Orders",
+        f"{ROOT}/examples/recorded_lookup/environment.py:Weather",
+        pytest.param(
+            f"sop:{SOP}/referral_abuse_detection_v1",
+            marks=pytest.mark.skipif(not SOP, reason="SOP_BENCH_DIR is not set"),
+        ),
+    ],
+)
+def test_any_environment_is_served(name: str) -> None:
+    prototype = load_environment(name)
+
+    async def run() -> list[Episode]:
+        async with (
+            serving("openenv", prototype=prototype, max_turns=100) as (url, sessions),
+            httpx2.AsyncClient(base_url=url) as client,
+        ):
+            tasks = sessions.tasks[sessions.split]
+            return await asyncio.gather(*(played(client, number, "oracle", prototype, tasks) for number in range(4)))
+
+    assert all(isinstance(episode.outcome, Rewarded) for episode in asyncio.run(run()))
 
 
 class Answer:
@@ -227,8 +266,26 @@ class Fragile(Environment):
         """Break."""
         raise OSError("no such disk")
 
+    @tool
+    async def wait(self) -> str:
+        """Take a minute."""
+        await asyncio.sleep(60)
+        return "late"
+
     def reward(self, episode: Episode) -> float:
         return 0.0
+
+
+def test_socket_that_goes_in_the_middle_of_a_call_ends_it(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    Fragile.closed = 0
+    with Serve(Fragile(), episodes=path) as ask, ask.client.websocket_connect("/ws") as socket:
+        socket.send_json({"type": "reset", "data": {"index": 0}})
+        socket.receive_json()
+        socket.send_json({"type": "step", "data": {"tool_calls": [{"name": "wait"}]}})
+    (episode,) = written(path)
+    assert episode.outcome == Failed(cause="abandoned", detail="the socket was closed")
+    assert Fragile.closed == 1
 
 
 def test_what_breaks_is_an_error_and_never_a_reward(tmp_path: Path) -> None:
