@@ -17,7 +17,6 @@ from turnwright.core.task import Split
 from turnwright.environments.base import Environment
 from turnwright.evaluation.result import EvaluationResult
 from turnwright.rundir.catalog import find_run
-from turnwright.rundir.files import write_atomic
 
 if TYPE_CHECKING:
     from turnwright.audit.report import CheckReport
@@ -58,6 +57,7 @@ def check(
         output: Where to write the report as a JSON file.
     """
     from turnwright.audit.page import write_page
+    from turnwright.audit.report import write_report
     from turnwright.launch.check import check_environment
 
     report = check_environment(
@@ -73,7 +73,7 @@ def check(
     if html is not None:
         write_page(report, html)
     if output is not None:
-        write_atomic(output, report.to_json())
+        write_report(report, output)
     return report
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from turnwright.core.finding import Finding
+from turnwright.rundir.files import write_atomic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,3 +108,9 @@ class CheckReport:
 
 
 REPORT_ADAPTER = TypeAdapter(CheckReport)
+
+
+def write_report(report: CheckReport, path: Path) -> None:
+    """Write a report as a JSON file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, report.to_json())

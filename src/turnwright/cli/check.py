@@ -1,21 +1,24 @@
 """``turnwright check``: audit an environment; no model is needed."""
 
+import json
 import sys
 import textwrap
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from turnwright.audit.page import solved_sentence, turns_sentence, write_page
-from turnwright.audit.report import CheckReport
+from turnwright.audit.report import CheckReport, write_report
 from turnwright.cli.options import Options, ScorerName, read_options
-from turnwright.cli.output import AsJson, print_table
-from turnwright.launch.check import check_environment
-from turnwright.rundir.files import write_atomic
+from turnwright.cli.output import AsJson, print_json, print_table
+from turnwright.launch.check import check_environment, check_members
 
 EnvironmentName = Annotated[
-    str, typer.Argument(metavar="ENV", help="path/file.py:Class, package.module:Class, sop:FOLDER or a built-in name.")
+    str,
+    typer.Argument(
+        metavar="ENV", help="path/file.py:Class, package.module:Class, sop:FOLDER, a built-in name or a run.toml."
+    ),
 ]
 WIDTH = 110
 """Columns that the text of a finding takes."""
@@ -39,33 +42,43 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Audit an environment: does it replay, can it be solved, and only by solving it? Exits 1 when it fails."""
-    report = check_environment(
-        environment,
-        options=read_options(option),
-        scorer=scorer,
-        success_threshold=success_threshold,
-        num_tasks=tasks,
-        seed=seed,
-        allow_network=allow_network,
-        production=production,
-        progress=_show_progress if sys.stderr.isatty() else None,
-    )
+    settings: dict[str, Any] = {
+        "scorer": scorer,
+        "success_threshold": success_threshold,
+        "num_tasks": tasks,
+        "seed": seed,
+        "allow_network": allow_network,
+        "production": production,
+        "progress": _show_progress if sys.stderr.isatty() else None,
+    }
+    if environment.endswith(".toml"):
+        reports = check_members(Path(environment), **settings)
+    else:
+        reports = {environment: check_environment(environment, options=read_options(option), **settings)}
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
-    if html is not None:
-        write_page(report, html)
-    if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, report.to_json())
+    for name, report in reports.items():
+        if html is not None:
+            write_page(report, _member_path(html, name, len(reports)))
+        if output is not None:
+            write_report(report, _member_path(output, name, len(reports)))
     if as_json:
-        print(report.to_json(), end="")
+        documents = {name: json.loads(report.to_json()) for name, report in reports.items()}
+        print_json(documents if len(documents) > 1 else next(iter(documents.values())))
     else:
-        _print(report)
+        for number, report in enumerate(reports.values()):
+            print("\n" if number else "", end="")
+            _print(report)
         for written in (html, output):
             if written is not None:
-                print(f"written: {written}")
-    if not report.passed:
+                print("\n".join(f"written: {_member_path(written, name, len(reports))}" for name in reports))
+    if not all(report.passed for report in reports.values()):
         raise typer.Exit(1)
+
+
+def _member_path(path: Path, name: str, count: int) -> Path:
+    """Return where the report of a mixture's member goes: of ``audit.html`` ``audit-returns.html``."""
+    return path if count == 1 else path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 
 def _show_progress(stage: str) -> None:

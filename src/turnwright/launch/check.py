@@ -9,10 +9,32 @@ from turnwright.audit.check import check
 from turnwright.audit.production import read_production
 from turnwright.audit.report import CheckReport
 from turnwright.audit.splits import read_splits
+from turnwright.config import resolve
 from turnwright.core.task import Task
 from turnwright.environments.load import load_environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.launch.scoring import choose_scorer
+
+
+def check_members(run_toml: Path, **settings: Any) -> dict[str, CheckReport]:
+    """Audit what a run.toml learns in: its environment, or each member of its mixture.
+
+    Args:
+        run_toml: Configuration of a run.
+        settings: What ``check_environment`` takes besides name and options; a member's own scorer goes first.
+
+    Returns:
+        Reports by domain; of a single environment by its name.
+    """
+    choice = resolve(run_toml).config.environment
+    if choice.name is not None:
+        return {choice.name: check_environment(choice.name, options=choice.options, **settings)}
+    return {
+        domain: check_environment(
+            member.name, options=member.options, **{**settings, "scorer": member.scorer or settings.get("scorer")}
+        )
+        for domain, member in choice.mixture.items()
+    }
 
 
 def check_environment(
