@@ -85,7 +85,7 @@ def check_written(path: Path, scripts: dict[int, str]) -> None:
     assert len(written(path)) == len(scripts)
 
 
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("legacy", marks=pytest.mark.slow)])
 def test_eight_sessions_over_http_equal_those_of_this_process(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "e.jsonl"
     scripts = {number: ["oracle", DESK.demonstrators()[0]][number % 2] for number in range(8)}
@@ -304,6 +304,26 @@ def test_environment_with_a_tool_called_reply_is_refused() -> None:
         asyncio.run(run())
 
 
+def test_trainer_resets_and_the_agent_plays() -> None:
+    async def run() -> None:
+        trainer = {"Authorization": "Bearer t0ken"}
+        async with (
+            serving("openenv", token="t0ken") as (url, _),
+            httpx2.AsyncClient(base_url=url, headers=trainer) as client,
+        ):
+            begun = await client.post("/reset", json={"task_id": TASKS[1].id, "seed": 101})
+            agent = url + begun.json()["metadata"]["mcp"]
+            async with mcp.Client(agent) as playing:
+                await played(playing, 1)
+            async with mcp.Client(agent) as again:
+                assert (await again.call_tool("get_order", {"order": "O1"})).content[0].text == OVER
+            state = (await client.get("/state")).json()
+            assert (state["done"], state["reward"]) == (True, 1.0)
+
+    asyncio.run(run())
+
+
+@pytest.mark.slow
 def test_import_reads_what_export_serves(tmp_path: Path) -> None:
     """Our own client of MCP servers, against our own server."""
 

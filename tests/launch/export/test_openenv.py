@@ -429,6 +429,7 @@ def test_agent_and_trainer_share_a_session(tmp_path: Path) -> None:
         assert ask.get("/state")[1]["step_count"] == 1
         over = rpc("tools/call", name="reply", arguments={"text": "no idea"}, session_id=session_id)
         assert "reward" not in str(over)
-        assert ask.get("/state")[1]["done"]
+        state = ask.get("/state")[1]
+        assert (state["done"], state["reward"], state["outcome"]["kind"]) == (True, -0.1, "rewarded")
     (episode,) = written(tmp_path / "e.jsonl")
     assert episode.outcome == Rewarded(value=-0.1, components={"fields": 0.0, "emitted": 0.0})

@@ -2,7 +2,8 @@
 
     POST /reset {seed, task_id | split, index, episode_id}    GET /state?episode_id=     GET /metadata  /schema  /health
     POST /step {action, episode_id}                           POST /close {episode_id}   POST /<env>/tasks and the like
-    POST /mcp                                                 the agent's side
+    POST /mcp/<session_id>                                    the agent's side, for any MCP client
+    POST /mcp                                                 the same, for OpenEnv's tool client
 
 A session made by POST /reset is found again by its ``episode_id``, which may be left out while it is the only one under
 way.
@@ -87,7 +88,8 @@ def openenv_app(name: str, sessions: Sessions, *, token: str | None, choice: Cho
         listed("/{name:path}/num_tasks", lambda asked, body: {"num_tasks": len(tasks.tasks(asked, body))}),
         listed("/{name:path}/task_range", lambda asked, body: {"tasks": tasks.tasks(asked, body)}),
         listed("/{name:path}/task", lambda asked, body: {"task": tasks.task(asked, body)}),
-        Route("/mcp", _agent_side(sessions, token), methods=["POST"]),
+        Route("/mcp", _tool_client(sessions, token), methods=["POST"]),
+        Route("/mcp/{session_id}", _agent_side(sessions), methods=["POST", "DELETE"]),
         WebSocketRoute("/ws", socket_endpoint(sessions, token=token, choice=choice)),
         Route("/ws", no_socket, methods=["GET"]),
     ]
@@ -166,8 +168,22 @@ class _Control:
             return self._sessions.open()
 
 
-def _agent_side(sessions: Sessions, token: str | None) -> Endpoint:
-    """Return the endpoint of agents: JSON-RPC with ``session_id`` among its params, as OpenEnv's clients send it."""
+def _agent_side(sessions: Sessions) -> Endpoint:
+    """Return the endpoint whose URL is the agent's pass to one session; coming back does not begin it again."""
+
+    async def endpoint(request: Request) -> Response:
+        session = sessions.find(request.path_params["session_id"])
+        if request.method == "DELETE":
+            await session.leave()
+            return Response(status_code=204)
+        reply = await answer(session, await read_object(request))
+        return Response(status_code=202) if reply is None else JSONResponse(reply)
+
+    return guarded(endpoint, None)
+
+
+def _tool_client(sessions: Sessions, token: str | None) -> Endpoint:
+    """Return the endpoint of OpenEnv's tool client: JSON-RPC with ``session_id`` among its params."""
 
     async def endpoint(request: Request) -> Response:
         try:
@@ -178,21 +194,19 @@ def _agent_side(sessions: Sessions, token: str | None) -> Endpoint:
         number, method, params = body.get("id"), body.get("method"), body.get("params") or {}
         if not isinstance(params, dict):
             return JSONResponse(failure(number, INVALID_PARAMS, "params must be an object"))
+        session_id = str(params.get("session_id", ""))
         try:
             if method == "openenv/session/create":
                 check_token(request, token)
-                result = {"session_id": sessions.open().id}
+                reply = {"jsonrpc": "2.0", "id": number, "result": {"session_id": sessions.open().id}}
             elif method == "openenv/session/close":
-                session = sessions.find(str(params.get("session_id", "")))
-                await session.finish()
-                result = {"session_id": session.id, "closed": True}
+                await sessions.find(session_id).finish()
+                reply = {"jsonrpc": "2.0", "id": number, "result": {"session_id": session_id, "closed": True}}
             else:
-                session = sessions.find(str(params.get("session_id") or request.headers.get("mcp-session-id", "")))
-                reply = await answer(session, body)
-                return Response(status_code=202) if reply is None else JSONResponse(reply)
+                reply = await answer(sessions.find(session_id), body)
         except ServiceError as error:
             code = SERVER_ERROR if error.code == "CAPACITY_REACHED" else INVALID_REQUEST
-            return JSONResponse(failure(number, code, f"{error} (code {error.code})"))
-        return JSONResponse({"jsonrpc": "2.0", "id": number, "result": result})
+            reply = failure(number, code, f"{error} (code {error.code})")
+        return Response(status_code=202) if reply is None else JSONResponse(reply)
 
     return endpoint

@@ -106,11 +106,15 @@ class Session:
             self._touch()
             return news
 
-    async def finish(self) -> None:
-        """End the session for an agent that is done: an episode that is not over gets an empty last reply."""
+    async def leave(self) -> None:
+        """Let the agent go: an episode that is not over gets an empty last reply, and is graded as it is."""
         if not self.over and not self.turn.locked():
             with suppress(ServiceError):
                 await self.reply(Message(role="assistant"))
+
+    async def finish(self) -> None:
+        """End the session for an agent that is done."""
+        await self.leave()
         await self.end("the agent left")
 
     async def end(self, why: str) -> None:

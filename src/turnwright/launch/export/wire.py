@@ -5,6 +5,7 @@ are the text that the policy wrote.
 """
 
 import json
+from dataclasses import asdict
 from typing import Any, Literal, cast
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -118,6 +119,10 @@ class State(BaseModel):
     split: str | None
     seed: int | None
     done: bool
+    reward: float | None
+    """Of an episode that is over; None of one that failed."""
+    outcome: dict[str, Any] | None
+    """How the episode ended."""
 
 
 def read_action(action: Any) -> Action:
@@ -162,6 +167,7 @@ def observation_of(session: Session, news: News) -> dict[str, Any]:
     if news.episode is None and session.hosted.num_turns == 0:
         task = session.hosted.task
         metadata |= {"task_id": task.id, "split": task.split, "seed": session.choice.seed, "prompt": task.prompt}
+        metadata["mcp"] = f"/mcp/{session.id}"
         observation["tools"] = [tool_of(spec) for spec in session.hosted.specs]
     if news.tools:
         metadata["calls"] = [{"name": one.name, "error": one.error, "malformed": one.malformed} for one in news.tools]
@@ -183,6 +189,7 @@ def observation_of(session: Session, news: News) -> dict[str, Any]:
 def state_of(session: Session) -> dict[str, Any]:
     """Return where a session is."""
     hosted = session.hosted
+    outcome = hosted.episode.outcome if hosted and hosted.episode else None
     return {
         "session_id": session.id,
         "episode_id": session.choice.episode_id,
@@ -190,7 +197,9 @@ def state_of(session: Session) -> dict[str, Any]:
         "task_id": hosted.task.id if hosted else None,
         "split": hosted.task.split if hosted else None,
         "seed": session.choice.seed,
-        "done": hosted is not None and session.over,
+        "done": outcome is not None,
+        "reward": None if outcome is None or isinstance(outcome, Failed) else outcome.value,
+        "outcome": None if outcome is None else asdict(outcome),
     }
 
 
