@@ -17,6 +17,7 @@ from turnwright.core.errors import EnvironmentLoadError
 from turnwright.environments.base import Environment
 
 BUILT_IN: Mapping[str, str] = {
+    "code_repair": "turnwright.environments.code_repair.environment:CodeRepair",
     "hangar_inspection": "turnwright.environments.hangar_inspection.environment:HangarInspection",
     "returns_desk": "turnwright.environments.returns_desk.environment:ReturnsDesk",
     "prompts": "turnwright.environments.prompts:Prompts",
