@@ -1,15 +1,17 @@
-"""The verifiable examples are solved by their oracles, and by nothing that only looks like an answer."""
+"""The verifiable examples and the page's are solved as they say, and by nothing that only looks like an answer."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from turnwright.audit.play import play
 from turnwright.core.errors import EnvironmentLoadError
+from turnwright.core.message import Message
 from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Split, Task
-from turnwright.environments import Environment, load_environment, say
+from turnwright.environments import Environment, call, load_environment, say
 from turnwright.environments.scripts import Script, numbered
 
 FOLDER = Path(__file__).parents[2] / "examples" / "verifiable"
@@ -79,3 +81,26 @@ def test_the_answer_of_the_shop_it_saw_is_not_enough():
     episode.close()
     constants = " UNION ALL ".join(f"SELECT '{city}', {count}" for city, count in rows)
     assert value(environment, task, numbered([say(f"<final_query>{constants}</final_query>")])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "reward"),
+    [
+        ("Quarters", say("It is \\boxed{0.75}."), 1.0),
+        ("Orders", say("<final_query>SELECT sum(paid) FROM orders</final_query>"), 1.0),
+        ("Orders", say("<final_query>SELECT 2</final_query>"), 0.0),
+        ("Doubling", call("write_file", path="solution.py", content="def double(x):\n    return x + x\n"), 1.0),
+        ("Desk", say('<final_output>{"action": "refund", "amount": 20}</final_output>'), 0.0),
+    ],
+)
+def test_what_the_page_shows_works(tmp_path: Path, name: str, answer: Message, reward: float):
+    page = (FOLDER.parents[1] / "docs" / "environments.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page.split("\n## Verifiable\n")[1], re.DOTALL)
+    (block,) = (block for block in blocks if f"class {name}(" in block)
+    (tmp_path / "page.py").write_text(block, encoding="utf-8")
+    try:
+        environment = load_environment(f"{tmp_path / 'page.py'}:{name}")
+    except EnvironmentLoadError as missing:
+        pytest.skip(str(missing))
+    (task,) = environment.tasks("train")
+    assert value(environment, task, numbered([answer, say("done")] if answer.tool_calls else [answer])) == reward
