@@ -5,9 +5,12 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, replace
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from turnwright.audit.play import play
 from turnwright.core.episode import Episode
@@ -30,11 +33,11 @@ from turnwright.environments.content_moderation.records import (
     World,
 )
 from turnwright.environments.content_moderation.rules import Facts, Verdict, count_strikes, facts_of, judge
-from turnwright.environments.content_moderation.wording import TEXTS, WARNINGS, Reading, read
+from turnwright.environments.content_moderation.wording import TEXTS, WARNINGS, Reading, read, write
 from turnwright.environments.scripts import Script, numbered
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
-QUEUE = ContentModeration(train_tasks=80, validation_tasks=20, test_tasks=30)
+QUEUE = ContentModeration(train_tasks=80, validation_tasks=10, test_tasks=20)
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ALL = [task for split in SPLITS for task in QUEUE.tasks(split)]
 
@@ -253,6 +256,17 @@ def test_strikes_add_up() -> None:
     assert count_strikes(some, DAY) == 2 + 0 + 1
 
 
+@given(st.randoms(use_true_random=False), st.sampled_from(list(TEXTS)), st.booleans())
+def test_what_is_written_is_read_back(random: Random, topic: str, warns: bool) -> None:
+    blanks = {"contact": "555-0100", "organisation": "the City Library", "target": "c/chess"}
+    reading = read(write(random, topic, warns=warns, link="lamp-outlet.example", blanks=blanks))
+    assert reading.rules == (() if topic == "none" else tuple(topic.split(" and ")))
+    assert reading.warns == warns
+    assert reading.contact == ("555-0100" if "private_data" in reading.rules else "")
+    assert reading.organisation.casefold() == ("the city library" if "impersonation" in reading.rules else "")
+    assert reading.target == ("c/chess" if "brigading" in reading.rules else "")
+
+
 def test_texts_are_read_back() -> None:
     assert read(BOTH) == Reading(rules=("private_data", "scam"), contact="555-0142")
     assert read(WARNINGS[0] + SPEAKS) == Reading(rules=("impersonation",), warns=True, organisation="Harbour Bank")
@@ -299,7 +313,7 @@ def test_neither_the_text_nor_another_single_fact_gives_the_answer(field: str) -
         "last decision": lambda task: [*((one.decision, one.rule) for one in known(task).decisions), ("", "")][-1],
     }
     for name, column in columns.items():
-        assert best_guess(column, field) < 0.8, name
+        assert best_guess(column, field) < 0.85, name
 
 
 def test_no_answer_is_frequent_and_every_label_occurs() -> None:
@@ -393,17 +407,17 @@ def test_tools_say_what_they_do_not_know() -> None:
 
 
 def test_the_tired_moderator_is_right_now_and_then() -> None:
-    def rewards(seed: int) -> list[float]:
-        return [value_of(played(task, QUEUE.scripted("tired_moderator")(task, seed))) for task in ALL[:50]]
+    def rewards(seed: int, tasks: list[Task] = ALL[:10]) -> list[float]:
+        return [value_of(played(task, QUEUE.scripted("tired_moderator")(task, seed))) for task in tasks]
 
-    first = rewards(1)
+    first = rewards(1, ALL[:50])
     assert 0.3 < sum(reward == 1.0 for reward in first) / len(first) < 0.65
     assert QUEUE.demonstrators() == ("tired_moderator",)
-    assert rewards(1) == first != rewards(2)
+    assert rewards(1) == first[:10] != rewards(2)
 
 
 def test_worlds_depend_on_the_seed_alone_and_are_not_shared() -> None:
-    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 130
+    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 110
     assert all(Item.read(task.prompt) == case_of(task).item for task in ALL)
     world: World = case_of(ALL[0]).world
     make_case.cache_clear()

@@ -3,10 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from turnwright.audit.play import find_difference, play
 from turnwright.core.episode import Episode
@@ -156,6 +159,30 @@ def test_a_code_lasts_three_steps_and_once() -> None:
         old.resync(old.resync(drifted, "111222"), "111222")
 
 
+@given(st.lists(st.sampled_from(["unlock", "reset", "resync", "join", "clear", "wait"]), max_size=12))
+def test_nothing_changes_an_account_of_somebody_unknown_unnoticed(acts: list[str]) -> None:
+    steps: Mapping[str, Step] = {
+        "unlock": old.unlock,
+        "reset": old.reset,
+        "resync": lambda one: old.resync(one, one.code),
+        "join": lambda one: old.join(one, "VPN"),
+        "clear": old.clear,
+        "wait": nothing,
+    }
+    begin = replace(GOOD, verified=False, status="LOCKED", password_days=95, token_step=0, groups=(), code="111222")
+    system = begin
+    for act in acts:
+        with suppress(ToolError):
+            system = after(system, steps[act])
+    mended = [
+        system.status != begin.status,
+        system.password_days != begin.password_days,
+        system.token_step != begin.token_step,
+        system.groups != begin.groups,
+    ]
+    assert any(mended) <= bool(system.breaches)
+
+
 def test_groups_sessions_and_cases() -> None:
     system = after(replace(GOOD, groups=("STAFF",)), lambda one: old.join(one, "VPN"))
     assert [error_of(after(system, *[nothing] * steps), at_home=True) for steps in (1, 2)] == [85, 0]
@@ -242,6 +269,9 @@ def test_the_procedure_finds_what_was_worked_out_by_hand(changes: Mapping[str, A
         ("Which error do you see?", ("error",)),
         ("Please log in again.", ("try",)),
         ("Don't try yet. Where are you?", ("place",)),
+        ("To verify who you are I need your staff number. Are you working from home?", ("identity", "place")),
+        ("I would be happy to help you log in.", ()),
+        ("Your account is unlocked now. Did that work?", ("try",)),
         ("I have unlocked your account.", ()),
     ],
 )
@@ -299,7 +329,7 @@ def test_the_oracle_solves_every_call_for_reward_and_scorer() -> None:
 @pytest.mark.parametrize("habit", ["reads_one_page", "trusts_status", "leaves_devices_on", "believes_callers",
                                    "forgets_resync"])  # fmt: skip
 def test_every_habit_fails_on_some_calls_and_not_on_all(habit: str) -> None:
-    solved = [outcome_of(task, by(task, **{habit: True}))["total"] == 1.0 for task in ALL]
+    solved = [outcome_of(task, by(task, **{habit: True}))["total"] == 1.0 for task in ALL[:50]]
     assert 1 <= len(solved) - sum(solved) < len(solved) / 2
 
 
@@ -422,13 +452,14 @@ def test_the_prompt_tells_nothing_and_no_answer_is_frequent() -> None:
 
 
 def test_the_hasty_technician_is_right_now_and_then() -> None:
-    def rewards(seed: int) -> list[float]:
-        return [outcome_of(task, HELP.scripted("hasty_technician")(task, seed))["total"] for task in ALL[:40]]
+    def rewards(seed: int, tasks: list[Task] = ALL[:10]) -> list[float]:
+        return [outcome_of(task, HELP.scripted("hasty_technician")(task, seed))["total"] for task in tasks]
 
-    first = rewards(1)
+    first = rewards(1, ALL[:40])
     assert 0.3 < sum(reward == 1.0 for reward in first) / len(first) < 0.7
     assert HELP.demonstrators() == ("hasty_technician",)
-    assert rewards(1) == first != rewards(2)
+    assert rewards(1) == first[:10]
+    assert any(rewards(seed) != first[:10] for seed in (2, 3, 4))
 
 
 def test_calls_depend_on_the_seed_alone_and_are_not_shared() -> None:

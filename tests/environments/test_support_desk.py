@@ -27,7 +27,7 @@ from turnwright.environments.support_desk.rules import OUTCOMES, QUEUES, Decisio
 from turnwright.environments.support_desk.wording import ITEMS, read
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
-SUPPORT = SupportDesk(train_tasks=90, validation_tasks=20, test_tasks=30)
+SUPPORT = SupportDesk(train_tasks=70, validation_tasks=10, test_tasks=20)
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ALL = [task for split in SPLITS for task in SUPPORT.tasks(split)]
 
@@ -353,17 +353,17 @@ def test_names_are_found_in_any_case_and_namesakes_are_listed() -> None:
 
 
 def test_the_new_colleague_is_right_now_and_then() -> None:
-    def rewards(seed: int) -> list[float]:
-        return [value_of(played(task, SUPPORT.scripted("new_colleague")(task, seed))) for task in ALL[:40]]
+    def rewards(seed: int, tasks: list[Task] = ALL[:10]) -> list[float]:
+        return [value_of(played(task, SUPPORT.scripted("new_colleague")(task, seed))) for task in tasks]
 
-    first = rewards(1)
+    first = rewards(1, ALL[:40])
     assert 0.3 < sum(reward == 1.0 for reward in first) / len(first) < 0.65
     assert SUPPORT.demonstrators() == ("new_colleague",)
-    assert rewards(1) == first != rewards(2)
+    assert rewards(1) == first[:10] != rewards(2)
 
 
 def test_desks_depend_on_the_seed_alone_and_are_not_shared() -> None:
-    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 140
+    assert len({task.id for task in ALL}) == len({task.cluster for task in ALL}) == len(ALL) == 100
     make_case.cache_clear()
     again = SupportDesk(train_tasks=20, validation_tasks=0, test_tasks=0)
     assert list(again.tasks("train")) == ALL[:20]

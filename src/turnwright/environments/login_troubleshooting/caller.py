@@ -17,7 +17,7 @@ REQUESTS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
         "identity": r"employee number|staff number|personnel number|\bextension\b|who you are|\bidentify\b",
-        "place": r"\bwhere\b|\bat home\b|\boffice\b|\bremote(ly)?\b|\bon site\b",
+        "place": r"\bwhere\b|\b(at|from) home\b|\boffice\b|\bremote(ly)?\b|\bon site\b|\blocation\b",
         "token": r"\b(have|got|hold|lost|find)\b[^.?!]{0,30}\btoken\b|\btoken\b[^.?!]{0,30}\b(with you|lost)\b",
         "code": r"\bcode\b|\bdigits?\b|\bread\b[^.?!]{0,30}\btoken\b|\bnumber (on|of|from)\b[^.?!]{0,20}\btoken\b",
         "devices": r"\b(old|other|another|second)\b[^.?!]{0,20}\b(phone|mobile|tablet|device)s?\b",
@@ -25,7 +25,7 @@ REQUESTS: Mapping[str, re.Pattern[str]] = {
         "wait": r"\bmoment\b|\bwait\b|\bhold on\b|\bpatience\b|\bminute\b",
         "error": r"\berror\b|\bmessage\b|\bwhat do you see\b|\bwhat happens\b",
         "try": r"\btry\b|\bretry\b|\battempt\b|\b(log|sign)[ -]?(in|on) (now|again|once more)\b"
-        r"|\b(please|if you can) (log|sign)[ -]?(in|on)\b",
+        r"|\b(please|if you can) (log|sign)[ -]?(in|on)\b|\bdid (it|that) work\b|\b(are you|did you get) in\b",
     }.items()
 }
 DONE_BY: Mapping[str, str] = {"error": "try", "devices": "switch_off"}
