@@ -1,10 +1,24 @@
 """Code that goes for the verdict instead of the task: none of it passes a case that it would not pass honestly."""
 
+import asyncio
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
+from turnwright.agents.builtin import LoopLimits
+from turnwright.core.episode import Episode, EpisodeKey
+from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Split, Task
+from turnwright.environments import call, say
+from turnwright.environments.scripts import numbered
 from turnwright.environments.verifiable import EditsFiles, RunsPython, Verdict, VerifiableEnvironment
-from turnwright.sandbox.base import SandboxError
+from turnwright.rollout.demonstrations import ScriptedPolicy
+from turnwright.rollout.runner import EpisodeLimits, run_episode
+from turnwright.sandbox.base import SandboxError, SandboxLimits
 from turnwright.sandbox.choose import open_sandbox
 
 pytestmark = pytest.mark.slow
@@ -161,3 +175,56 @@ def test_code_that_does_not_run_is_wrong_and_no_failure(code: str):
 def test_a_submission_without_measure_is_none():
     graded = verdict(RIGHT, run="import pathlib\nfor n in range(300): pathlib.Path(f'{n}.txt').write_text('x')")
     assert graded.share == 0.0
+
+
+class Slow(Adding):
+    """Says when its grading has begun."""
+
+    def __init__(self) -> None:
+        limits = SandboxLimits(wall_seconds=600.0, cpu_seconds=600.0)
+        super().__init__(sandbox=SANDBOX, limits=limits, case_seconds=200.0)
+        self.begun = threading.Event()
+
+    def reward(self, episode: Episode) -> object:
+        self.begun.set()
+        return super().reward(episode)
+
+
+async def play_in(environment: Adding, code: str, executor: ThreadPoolExecutor, number: int = 0) -> Episode:
+    policy = ScriptedPolicy(numbered([call("write_file", path="solution.py", content=code), say("done")]))
+    key = EpisodeKey(task_id=TASK.id, attempt=number)
+    limits = EpisodeLimits(loop=LoopLimits(max_turns=4))
+    return await run_episode(environment, TASK, key, policy, limits, seed=0, executor=executor)
+
+
+def test_an_episode_cancelled_while_it_is_graded_ends_its_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = Slow()
+
+    async def cancel(executor: ThreadPoolExecutor) -> None:
+        playing = asyncio.create_task(play_in(environment, "import time\ntime.sleep(500)", executor))
+        assert await asyncio.to_thread(environment.begun.wait, 60)
+        await asyncio.sleep(0.5)
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+        assert playing.cancelled()
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor() as executor:
+        asyncio.run(cancel(executor))
+    assert time.monotonic() - begun < 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_episodes_side_by_side_are_judged_as_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    codes = [RIGHT, WRONG, ATTACKS["end everything"], RIGHT, "def add(a, b):\n    while True: pass\n", RIGHT]
+
+    async def all_of_them(executor: ThreadPoolExecutor) -> list[Episode]:
+        return await asyncio.gather(*(play_in(ADDING, code, executor, at) for at, code in enumerate(codes)))
+
+    with ThreadPoolExecutor(max_workers=6) as executor:
+        episodes = asyncio.run(all_of_them(executor))
+    values = [episode.outcome.value for episode in episodes if isinstance(episode.outcome, Rewarded)]
+    assert values == [1.0, 0.0, 0.0, 1.0, 0.0, 1.0]
+    assert list(tmp_path.iterdir()) == []

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,11 @@ from rollout.desk import DONE, KEY, LOOK, TASK, Desk, Told
 from turnwright.agents.builtin import LoopLimits
 from turnwright.core.episode import Episode
 from turnwright.core.outcome import Failed, Rewarded
-from turnwright.core.task import Task
+from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
+from turnwright.environments.resources import Resource
+from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 
 LIMITS = EpisodeLimits(loop=LoopLimits(max_turns=4))
@@ -195,3 +199,29 @@ def test_closes_are_not_held_up_by_tools_that_fill_the_threads():
     with ThreadPoolExecutor(max_workers=2) as executor:
         asyncio.run(play(executor))
     assert all(one.closed.is_set() for one in environments)
+
+
+def test_an_environment_waits_where_one_of_its_resources_does():
+    class Server(Resource[str]):
+        @contextmanager
+        def opened(self, task: Task, seed: int) -> Iterator[str]:
+            yield threading.current_thread().name
+
+    class Served(StatefulEnvironment):
+        def tasks(self, split: Split) -> list[Task]:
+            return [TASK]
+
+        def reward(self, episode: Episode) -> float:
+            return float(self.resource("server").startswith("tool"))
+
+    served, remote = Served(), Server()
+    served.resources = {"file": TemporaryFolder(), "server": remote}
+    assert not served.for_episode().waits
+    episode = on_threads(lambda executor: start(served, executor))
+    assert isinstance(episode, Episode)
+    assert episode.outcome == Rewarded(value=0.0)
+    remote.waits = True
+    assert served.for_episode().waits
+    episode = on_threads(lambda executor: start(served, executor))
+    assert isinstance(episode, Episode)
+    assert episode.outcome == Rewarded(value=1.0)

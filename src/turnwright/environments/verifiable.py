@@ -12,6 +12,7 @@ What the policy's code does to its tests, its interpreter or the program that as
 import errno
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +80,7 @@ class VerifiableEnvironment(StatefulEnvironment):
 
     waits = True
     workspace: Workspace
+    _grading: ExitStack = ExitStack()
 
     def __init__(
         self,
@@ -117,9 +119,17 @@ class VerifiableEnvironment(StatefulEnvironment):
         """
         files = self.submission()
         protected = {path: self.task.data["files"][path].encode() for path in self.task.data.get("protected", ())}
-        with self._room.fresh({**files, **protected}) as workspace:
+        with ExitStack() as self._grading:
+            workspace = self._grading.enter_context(self._room.fresh({**files, **protected}))
             results = run_cases(workspace, self._module, cases, seconds=self._case_seconds)
         return Verdict(results=tuple(results))
+
+    def close(self) -> None:
+        """Close the episode's workspace, and the one in which a cancelled episode is still graded."""
+        try:
+            self._grading.close()
+        finally:
+            super().close()
 
     def submission(self) -> dict[str, bytes]:
         """Return the files that the policy leaves; none when they are too many or too large to be a solution."""
