@@ -45,6 +45,17 @@ def test_a_dataset_other_than_the_environments_is_refused(argument: str) -> None
         MultiTurnRLEvaluator("tiny", dataset="s3://bucket/tasks.jsonl")
 
 
+def test_a_recipe_with_a_mixture_names_its_environments_itself(tmp_path: Path) -> None:
+    recipe = tmp_path / "run.toml"
+    recipe.write_text("[environment.mixture.a]\nname = 'procedures'\n[environment.mixture.b]\nname = 'returns_desk'\n")
+    trainer = make_trainer(agent_env=None, recipe=recipe)
+    assert trainer.hyperparameters.resolve().config.environment.title == "mixture of a and b"
+    with pytest.raises(ConfigError, match="exclude each other"):
+        make_trainer(recipe=recipe)
+    with pytest.raises(ConfigError, match=r"environment\.name"):
+        make_trainer(agent_env=None)
+
+
 def test_overrides_are_taken_by_name_by_key_and_as_text() -> None:
     by_name = make_trainer(overrides={"group_size": 4, "evaluation.attempts": 2})
     assert by_name.hyperparameters.resolve().config.evaluation.attempts == 2

@@ -1,6 +1,7 @@
 """A mixture in a run.toml: its members, where their values come from, and what is refused."""
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from turnwright.config import ResolvedConfig, resolve, resolve_values
 from turnwright.config.resolved import as_text
 from turnwright.core.errors import ConfigError
+from turnwright.core.quota import Quota
 
 MIXTURE = """
 [environment.mixture.returns]
@@ -119,3 +121,14 @@ def test_text_of_plain_values_is_toml() -> None:
     for value in ({"size": 3, "deep": {"on": True}}, [1, 2], 0.5, True):
         assert tomllib.loads(f"value = {as_text(value)}")["value"] == value
     assert (as_text(None), as_text("two words")) == ("none", "two words")
+
+
+def test_the_example_deals_as_its_readme_says() -> None:
+    example = Path(__file__).parents[2] / "examples" / "mixture" / "run.toml"
+    resolved = resolve(example, ["environment.mixture.words.weight=3"])
+    quota = Quota({domain: member.weight for domain, member in resolved.config.environment.mixture.items()})
+    steps = range(0, 31, resolved.config.algorithm.global_batch_size)
+    assert len(steps) == 6
+    counts = [quota.count("returns", done) for done in steps]
+    assert {after - before for before, after in pairwise(counts)} == {2, 3}
+    assert (counts[-1], quota.count("words", 30)) == (12, 18)

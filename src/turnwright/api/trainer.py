@@ -43,7 +43,7 @@ class MultiTurnRLTrainer:
     def __init__(
         self,
         model: str | Path,
-        agent_env: str | type[Environment],
+        agent_env: str | type[Environment] | None = None,
         training_dataset: str | None = None,
         validation_dataset: str | None = None,
         *,
@@ -58,7 +58,7 @@ class MultiTurnRLTrainer:
 
         Args:
             model: Checkpoint folder, hub id, or "tiny".
-            agent_env: Name or class of the environment.
+            agent_env: Name or class of the environment; None = what the recipe names, such as a mixture.
             training_dataset: "train" or None: the environment's training tasks.
             validation_dataset: "validation" or None: the environment's validation tasks.
             recipe: A run.toml.
@@ -75,11 +75,9 @@ class MultiTurnRLTrainer:
         refuse_unsupported("MultiTurnRLTrainer", unsupported)
         refuse_dataset("training_dataset", training_dataset, "train")
         refuse_dataset("validation_dataset", validation_dataset, "validation")
-        settings = [
-            as_override("model.path", str(model)),
-            as_override("environment.name", environment_name(agent_env)),
-            as_override("run.output_dir", str(output_path)),
-        ]
+        settings = [as_override("model.path", str(model)), as_override("run.output_dir", str(output_path))]
+        if agent_env is not None:
+            settings.append(as_override("environment.name", environment_name(agent_env)))
         if mlflow_experiment_name is not None:
             settings += ["tracking.mlflow=true", as_override("tracking.mlflow_experiment", mlflow_experiment_name)]
         self._output_path = Path(output_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from turnwright.config import RunConfig
-from turnwright.core.errors import RunDirectoryError, TrainingError
+from turnwright.core.errors import ConfigError, EnvironmentLoadError, RunDirectoryError, TrainingError
 from turnwright.core.outcome import Failed
 from turnwright.core.seeding import generator
 from turnwright.core.task import Task
@@ -56,6 +56,7 @@ def warmstart(
 
     Raises:
         RunDirectoryError: ``out`` has content.
+        ConfigError: There is no such demonstrator.
         TrainingError: ``warmstart.min_foothold`` was not reached; the policy is saved nevertheless.
     """
     section = config.warmstart
@@ -65,6 +66,7 @@ def warmstart(
     if section.from_scratch:
         _reset_weights(player, config.run.seed)
     tasks = load_tasks(player.prototype, "train", section.num_demonstrations)
+    _require_demonstrator(player, tasks, config)
     held_out = load_tasks(player.prototype, "validation", FOOTHOLD_TASKS) or tasks[:FOOTHOLD_TASKS]
     optimizer = Optimizer(
         player.policy.model,
@@ -103,6 +105,15 @@ def warmstart(
             f"demonstrations; the policy as it stands is in '{out}'"
         )
     return WarmStart(path=out, footholds=tuple(footholds), final_loss=loss)
+
+
+def _require_demonstrator(player: Player, tasks: Sequence[Task], config: RunConfig) -> None:
+    """Raise ConfigError when tasks of some domain have no script: a batch with one may come late."""
+    for task in {task.domain: task for task in tasks}.values():
+        try:
+            player.prototype.scripted(config.warmstart.demonstrator)(task, config.run.seed)
+        except (EnvironmentLoadError, NotImplementedError) as error:
+            raise ConfigError(f"warmstart.demonstrator = {config.warmstart.demonstrator!r}: {error}") from error
 
 
 def demonstration_batches(
