@@ -125,8 +125,8 @@ def test_names_that_are_no_text_and_nests_without_end_are_listed_as_far_as_they_
     assert read_file(root, odd) == b"odd"
     folder = os.open(root, os.O_RDONLY)
     for _ in range(2 * MOST_DEPTH):
-        with open(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=folder), "wb"):
-            os.mkdir("d", dir_fd=folder)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=folder))
+        os.mkdir("d", dir_fd=folder)
         deeper = os.open("d", os.O_RDONLY, dir_fd=folder)
         os.close(folder)
         folder = deeper

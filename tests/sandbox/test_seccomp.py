@@ -71,9 +71,10 @@ def test_foreign_machines_are_ended() -> None:
         filter_program(Filter(machine="riscv64"))
 
 
-@pytest.mark.parametrize(("domain", "kind", "expected"), [
-    (1, 1, ALLOW), (1, 5, ALLOW), (1, 1 | 0o2000000, ALLOW), (1, 2, REFUSAL), (2, 1, REFUSAL), (16, 3, REFUSAL),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("domain", "kind", "expected"),
+    [(1, 1, ALLOW), (1, 5, ALLOW), (1, 0o2000001, ALLOW), (1, 2, REFUSAL), (2, 1, REFUSAL), (16, 3, REFUSAL)],
+)
 def test_pairs_of_sockets_are_connected_ones_of_this_machine(domain: int, kind: int, expected: int) -> None:
     assert answer(filter_program(X86), "x86_64", 53, domain, kind) == expected
 
@@ -97,15 +98,20 @@ def test_limits_and_priorities_are_changed_of_the_caller_alone(name: str) -> Non
         assert answer(PLAIN, "x86_64", number, *values) == REFUSAL
 
 
-@pytest.mark.parametrize(("control", "expected"), [(0x5412, REFUSAL), (0x541C, REFUSAL), (0x40086602, REFUSAL), (0x5401, ALLOW)])  # fmt: skip
-def test_terminals_are_not_typed_into(control: int, expected: int) -> None:
-    assert answer(PLAIN, "x86_64", 16, 0, control) == expected
+def test_terminals_are_not_typed_into() -> None:
+    assert {answer(PLAIN, "x86_64", 16, 0, control) for control in (0x5412, 0x541C, 0x40086602)} == {REFUSAL}
+    assert answer(PLAIN, "x86_64", 16, 0, 0x5401) == ALLOW
 
 
 @pytest.mark.parametrize(
     ("switch", "calls", "expected"),
-    [("keep_processes", SIGNALS, REFUSAL), ("keep_group", SESSIONS, PRETENDED), ("keep_modes", MODES, PRETENDED), ("keep_attributes", TIMES, PRETENDED)],
-)  # fmt: skip
+    [
+        ("keep_processes", SIGNALS, REFUSAL),
+        ("keep_group", SESSIONS, PRETENDED),
+        ("keep_modes", MODES, PRETENDED),
+        ("keep_attributes", TIMES, PRETENDED),
+    ],
+)
 def test_switches_add_their_calls(switch: str, calls: dict[str, tuple[int, int | None]], expected: int) -> None:
     switched = filter_program(replace(X86, **{switch: True}))
     for number, _ in calls.values():

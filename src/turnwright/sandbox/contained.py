@@ -65,6 +65,8 @@ class ContainedWorkspace:
         self._user = own_user() if back_end.own_user else None
         self._files = self._make("files")
         self._running: set[Running] = set()
+        self._at_work = 0
+        """Runs between their first step and their last."""
         self._changed = threading.Condition()
         self._closed = False
 
@@ -110,7 +112,7 @@ class ContainedWorkspace:
             self._closed = True
             for running in self._running:
                 running.cut("closed")
-            self._changed.wait_for(lambda: not self._running)
+            self._changed.wait_for(lambda: self._at_work == 0)
 
     @contextmanager
     def _started(
@@ -123,8 +125,9 @@ class ContainedWorkspace:
     ) -> Iterator[Running]:
         if not command:
             raise ValueError("the command is empty: give a program and its arguments")
-        temporary = self._make(f"temporary-{secrets.token_hex(8)}")
+        self._begin()
         try:
+            temporary = self._make(f"temporary-{secrets.token_hex(8)}")
             place = Place(
                 files=self._files, temporary=temporary, readable=self._readable, limits=limits, user=self._user
             )
@@ -149,15 +152,23 @@ class ContainedWorkspace:
             try:
                 yield running
             finally:
-                self._leave(running)
+                with self._changed:
+                    self._running.discard(running)
+                remove_tree(temporary)
         finally:
-            remove_tree(temporary)
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def _begin(self) -> None:
+        with self._changed:
+            self._check_open()
+            self._at_work += 1
 
     def _enter(self, place: Place, settings: Settings, stdin: bytes | None) -> Running:
         # Under the lock, so that closing misses none.
         with self._changed:
-            if self._closed:
-                raise SandboxError("the workspace is closed: run programs before its context is left")
+            self._check_open()
             running = Running(
                 self._back_end.complete(place, settings),
                 lambda arguments, handed: self._back_end.command(place, arguments, handed),
@@ -166,10 +177,9 @@ class ContainedWorkspace:
             self._running.add(running)
             return running
 
-    def _leave(self, running: Running) -> None:
-        with self._changed:
-            self._running.discard(running)
-            self._changed.notify_all()
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SandboxError("the workspace is closed: run programs before its context is left")
 
     def _make(self, name: str) -> Path:
         folder = self._folder / name

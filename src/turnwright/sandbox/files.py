@@ -62,9 +62,10 @@ def read_file(root: Path, path: str) -> bytes:
             file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except (ValueError, OSError):
         raise absent from None
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise absent
     with os.fdopen(file, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise absent
         return stream.read()
 
 

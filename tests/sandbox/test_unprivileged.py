@@ -1,0 +1,73 @@
+"""The same attempts where a user without rights runs Turnwright, and programs run as that user."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sandbox.attempts import KERNEL, NETWORK, PROCESSES, READING, SHARED_USER, WRITING, program
+from sandbox.conftest import BACK_ENDS, Host, processes_with
+from sandbox.test_escapes import pytestmark as pytestmark
+
+NOBODY = 65534
+BOMBS = {
+    "fork": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+    "chain": "import os, time\nif os.fork(): time.sleep(60)\nwhile True:\n    if os.fork(): os._exit(0)\n    os.setsid()",
+    "memory": "kept = []\nwhile True: kept.append(bytearray(1 << 22))",
+    "disk": "import os\nos.mkdir('x', 0o300)\nwhile True: open(f'x/{os.urandom(4).hex()}', 'wb').write(bytes(65536))",
+}
+ENDINGS = {"fork": "wall_time", "chain": "wall_time", "memory": "memory", "disk": "disk"}
+
+
+def interpreter() -> str:
+    """Return a Python that a user without rights can start and that is new enough."""
+    for path in (sys.executable, "/usr/bin/python3"):
+        test = [*AS_NOBODY, path, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+        if subprocess.run(test, capture_output=True).returncode == 0:
+            return path
+    pytest.skip("no Python 3.11 or later that other users can start")
+
+
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become nobody")
+@pytest.mark.parametrize("back_end", BACK_ENDS)
+def test_a_user_without_rights_is_contained_as_well(
+    back_end: str, host: Host, child_environment: Mapping[str, str]
+) -> None:
+    for path in (host.folder, *host.folder.iterdir()):
+        os.chown(path, NOBODY, NOBODY)
+    attempts = {**NETWORK, **READING, **WRITING, **KERNEL, **PROCESSES, **SHARED_USER}
+    # Its own /proc shows nobody's processes only, and so nothing of the host's.
+    wanted = {
+        "attempts": {name: program(body).decode() for name, body in attempts.items()},
+        "bombs": BOMBS,
+        "facts": host.facts,
+        "readable": [str(host.readable)],
+    }
+    source = Path(sys.modules["turnwright"].__file__ or "").parents[1]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    script = Path(__file__).with_name("unprivileged.py")
+    done = subprocess.run(
+        [*AS_NOBODY, interpreter(), "-c", script.read_text(), back_end],
+        input=json.dumps(wanted),
+        env={**environment, "TURNWRIGHT_TEST_SECRET": "the secret"},
+        cwd="/",
+        capture_output=True,
+        text=True,
+    )
+    if "SandboxError" in done.stderr and not done.stdout:
+        pytest.skip(done.stderr.splitlines()[-1])
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said.pop("user") == str(NOBODY)
+    assert {name: said.pop(name) for name in BOMBS} == ENDINGS
+    assert {name: text for name, text in said.items() if not text.startswith("exited: contained:")} == {}
+    assert host.untouched()
+    assert processes_with("attempt.py") == []
