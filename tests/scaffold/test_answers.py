@@ -6,6 +6,7 @@ import pytest
 
 from turnwright.core.errors import ConfigError
 from turnwright.scaffold.answers import Answers, Lookup, read_answers
+from turnwright.scaffold.code_answers import CodeAnswers, read_code_answers
 
 GOOD: dict[str, Any] = {
     "kit": "plain",
@@ -39,7 +40,7 @@ def test_names_follow_from_the_answers() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kit": "live"}, "kit 'live': expected one of recorded, stateful, verifiable, plain"),
+        ({"kit": "live"}, "kit 'live': expected one of recorded, stateful, plain, verifiable"),
         ({"outcome": "decision"}, "outcome 'decision': expected a field and its values, such as"),
         ({"outcome": "decision: pay"}, "expected a field and its values"),
         ({"outcome": "decision: pay, pay"}, "expected a field and its values"),
@@ -66,3 +67,30 @@ def test_answers_that_make_no_environment(change: dict[str, Any], message: str) 
 def test_a_bad_name(name: str) -> None:
     with pytest.raises(ConfigError, match="expected lowercase letters"):
         read_answers(name, **GOOD)
+
+
+CODE: dict[str, Any] = {"outcome": "total( values )", "tools": ["run_tests", "write_file"], "hidden": [], "turns": 3}
+
+
+def test_answers_for_code_are_read() -> None:
+    answers = read_code_answers("sums", **CODE)
+    assert answers == CodeAnswers(
+        name="sums", function="total", argument="values", classes=("RunsTests", "EditsFiles"), hidden=(), turns=3
+    )
+    assert answers.tools == ("read_file", "write_file", "replace_text", "run_tests")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outcome": "decision: pay, refuse"}, "expected the function that is asked for, such as 'total.values.'"),
+        ({"outcome": "sum(values)"}, "name 'sum': expected a lowercase identifier"),
+        ({"tools": ["run_rust"]}, "tool 'run_rust': the verifiable kit has read_file, write_file"),
+        ({"tools": ["run_tests"]}, "none writes a file; add write_file"),
+        ({"hidden": ["solution"]}, "name 'solution': expected"),
+        ({"turns": 1}, "turns 1: expected at least 2"),
+    ],
+)
+def test_answers_that_make_no_code_environment(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_code_answers("sums", **(CODE | change))

@@ -9,6 +9,7 @@ import pytest
 
 from turnwright.core.errors import ConfigError
 from turnwright.scaffold.answers import Answers, read_answers
+from turnwright.scaffold.code_answers import CodeAnswers, read_code_answers
 from turnwright.scaffold.render import invent_table, render
 from turnwright.scaffold.write import write_environment
 
@@ -22,11 +23,21 @@ LONG = {
 SHORT = {"outcome": "word: yes, no", "tools": ["look(thing): colour=red|blue"], "hidden": [], "turns": 2}
 
 
-def answers_for(kit: str, given: dict[str, object]) -> Answers:
+CODE = {
+    "outcome": "total(values)",
+    "tools": ["write_file", "run_tests", "run_python"],
+    "hidden": ["author"],
+    "turns": 4,
+}
+
+
+def answers_for(kit: str, given: dict[str, object]) -> Answers | CodeAnswers:
+    if kit == "verifiable":
+        return read_code_answers("night-shift", **CODE)  # type: ignore[arg-type]
     return read_answers("night-shift", kit=kit, **given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kit", KITS)
+@pytest.mark.parametrize("kit", [*KITS, "verifiable"])
 @pytest.mark.parametrize("given", [LONG, SHORT], ids=["long", "short"])
 def test_what_is_written_is_python_in_good_form(kit: str, given: dict[str, object], tmp_path: Path) -> None:
     for name, text in render(answers_for(kit, given)).items():
@@ -44,7 +55,7 @@ def test_what_is_written_is_python_in_good_form(kit: str, given: dict[str, objec
 
 @pytest.mark.parametrize("given", [LONG, SHORT], ids=["long", "short"])
 def test_the_made_up_table_is_even_and_no_fact_alone_decides(given: dict[str, object]) -> None:
-    answers = answers_for("plain", given)
+    answers = read_answers("night-shift", kit="plain", **given)  # type: ignore[arg-type]
     decisive, table = invent_table(answers)
     counts = [list(table.values()).count(value) for value in answers.values]
     assert max(counts) - min(counts) <= 1
@@ -67,11 +78,13 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kit", KITS)
+@pytest.mark.parametrize("kit", [*KITS, "verifiable"])
 def test_what_is_written_works(kit: str, tmp_path: Path, child_environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "turnwright.cli"]
-    told = ["--outcome", LONG["outcome"], "--turns", "5", "--hidden", "auditor", "--hidden", "margin"]
-    told += [part for tool in LONG["tools"] for part in ("--tool", tool)]  # type: ignore[attr-defined]
+    given = CODE if kit == "verifiable" else LONG
+    told = ["--outcome", given["outcome"], "--turns", given["turns"]]
+    told += [part for column in given["hidden"] for part in ("--hidden", column)]  # type: ignore[attr-defined]
+    told += [part for tool in given["tools"] for part in ("--tool", tool)]  # type: ignore[attr-defined]
 
     def run(*arguments: object, folder: Path) -> str:
         done = subprocess.run(
@@ -89,10 +102,11 @@ def test_what_is_written_works(kit: str, tmp_path: Path, child_environment: dict
     made = tmp_path / "night-shift"
     assert "turnwright check environment.py:NightShift" in printed
     assert all((tmp_path / line).is_file() for line in printed.partition("next:")[0].splitlines())
-    assert "passed" in run(*command, "check", "environment.py:NightShift", folder=made)
+    assert "passed" in run(*command, "check", "environment.py:NightShift", "--tasks", 40, folder=made)
     assert "3 passed" in run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder=made)
     small = (
         "schedule.max_steps=1",
+        "optimizer.warmup_steps=0",
         "algorithm.group_size=4",
         "algorithm.global_batch_size=4",
         "validation.val_tasks=4",

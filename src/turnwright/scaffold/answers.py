@@ -1,6 +1,6 @@
 """What decides a new environment: the answers to five questions, as they are typed.
 
-kit       recorded, stateful, verifiable or plain
+kit       recorded, stateful or plain; for verifiable see ``code_answers.py``
 outcome   decision: pay, review, refuse                      the one field that says whether an episode was good
 tools     get_claim(claim): policy, amount=low|high          asked with an id; tells ids of other tools, and facts
 hidden    assessor, payout                                   columns of a task that nothing may show to the agent
@@ -17,8 +17,10 @@ from typing import Literal, cast, get_args
 
 from turnwright.core.errors import ConfigError
 
-Kit = Literal["recorded", "stateful", "verifiable", "plain"]
+Kit = Literal["recorded", "stateful", "plain"]
 
+VERIFIABLE = "verifiable"
+"""The kit whose answers are those of ``code_answers.py``."""
 NAME = re.compile(r"[a-z][a-z0-9]*([_-][a-z0-9]+)*")
 WORD = r"[a-z][a-z0-9_]*"
 FIELD = re.compile(rf"({WORD})\s*:\s*(.+)")
@@ -68,7 +70,7 @@ class Answers:
     @property
     def class_name(self) -> str:
         """The environment's class."""
-        return "".join(part.capitalize() for part in re.split("[_-]", self.name))
+        return class_name_of(self.name)
 
     @property
     def key(self) -> str:
@@ -93,10 +95,9 @@ def read_answers(
 
     Raises ConfigError that names the answer, what was expected and an example.
     """
-    if not NAME.fullmatch(name):
-        raise ConfigError(f"name {name!r}: expected lowercase letters, digits and single dashes, such as 'claims-desk'")
+    check_name(name)
     if kit not in get_args(Kit):
-        raise ConfigError(f"kit {kit!r}: expected one of {', '.join(get_args(Kit))}")
+        raise ConfigError(f"kit {kit!r}: expected one of {', '.join((*get_args(Kit), VERIFIABLE))}")
     if turns <= len(tools):
         raise ConfigError(
             f"turns {turns}: expected the turns a skilled person needs, one for each of the {len(tools)} tools and one "
@@ -121,6 +122,31 @@ def read_answers(
             f"tell {combinations}: add a fact, such as 'get_claim(claim): amount=low|medium|high'"
         )
     return answers
+
+
+def class_name_of(name: str) -> str:
+    """Return the class of an environment called ``name``."""
+    return "".join(part.capitalize() for part in re.split("[_-]", name))
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError when ``name`` cannot be that of a folder and a class."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"name {name!r}: expected lowercase letters, digits and single dashes, such as 'claims-desk'")
+
+
+def require_own_name(name: str, taken: Sequence[str] = ()) -> None:
+    """Raise ConfigError when ``name`` means something already, to Python or to an environment."""
+    if (
+        not re.fullmatch(WORD, name)
+        or name in (*RESERVED, *taken)
+        or keyword.iskeyword(name)
+        or hasattr(builtins, name)
+    ):
+        raise ConfigError(
+            f"name {name!r}: expected a lowercase identifier that is no word of Python's own and none of "
+            f"{', '.join((*RESERVED, *taken))}"
+        )
 
 
 def _read_outcome(text: str) -> tuple[str, tuple[str, ...]]:
@@ -174,11 +200,7 @@ def _check_names(answers: Answers) -> None:
             raise ConfigError(
                 f"{told}: expected every tool, id, fact, hidden column and the outcome to have its own name"
             )
-        if not re.fullmatch(WORD, name) or name in RESERVED or keyword.iskeyword(name) or hasattr(builtins, name):
-            raise ConfigError(
-                f"name {name!r}: expected a lowercase identifier that is no word of Python's own and none of "
-                f"{', '.join(RESERVED)}"
-            )
+        require_own_name(name)
 
 
 def _check_chain(answers: Answers) -> None:

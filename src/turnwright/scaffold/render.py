@@ -8,7 +8,8 @@ from math import prod
 from random import Random
 from string import Template
 
-from turnwright.scaffold.answers import Answers, Lookup
+from turnwright.scaffold.answers import VERIFIABLE, Answers, Lookup
+from turnwright.scaffold.code_answers import CodeAnswers
 
 MOST_COMBINATIONS = 16
 """Rows of the made-up table: enough to be no guess, few enough to read."""
@@ -67,23 +68,32 @@ STEPS = {
         "`record.py`: everything a policy can sensibly ask",
         "the table in `environment.py`, or whatever decides",
     ),
+    VERIFIABLE: (
+        "`make_tasks.py`: your functions, with visible and hidden cases",
+        "the instructions in `environment.py`",
+    ),
 }
+JUDGED = {False: 'scorer = "final_output"', True: 'scorer = "reward"\nallow_reward_as_scorer = true'}
+"""Whether hidden tests judge: those are no opinion of the reward's, so they may be the evaluation as well."""
 
 
-def render(answers: Answers) -> dict[str, str]:
+def render(answers: Answers | CodeAnswers) -> dict[str, str]:
     """Return the text of each file, by its path in the new folder."""
-    names = _names(answers)
-    names["rules"] = Template(RULES).substitute(names)
+    if isinstance(answers, CodeAnswers):
+        kit, names = VERIFIABLE, _code_names(answers)
+    else:
+        kit, names = answers.kit, _names(answers)
+        names["rules"] = Template(RULES).substitute(names)
     places = {
-        "environment.py": f"{answers.kit}/environment.py",
-        "make_tasks.py": "every/make_tasks.py",
+        "environment.py": f"{kit}/environment.py",
+        "make_tasks.py": "verifiable/make_tasks.py" if kit == VERIFIABLE else "every/make_tasks.py",
         "run.toml": "every/run.toml",
         "README.md": "every/README.md",
         ".gitignore": "every/gitignore",
         ".github/workflows/audit.yml": "every/audit.yml",
         "tests/test_environment.py": "every/test_environment.py",
     }
-    if answers.kit == "recorded":
+    if kit == "recorded":
         places |= {"service.py": "recorded/service.py", "record.py": "recorded/record.py"}
     folder = files("turnwright.scaffold") / "templates"
     return {
@@ -119,11 +129,10 @@ def _tells(combinations: list[tuple[str, ...]], outcomes: list[str], place: int)
 
 def _names(answers: Answers) -> dict[str, str]:
     decisive, table = invent_table(answers)
-    title = answers.name.replace("-", " ").replace("_", " ").capitalize()
     tools = [lookup.tool for lookup in answers.lookups]
     acting = [f"set_{answers.outcome}"] if answers.kit == "stateful" else []
     return {
-        "title": title,
+        "title": _title(answers.name),
         "class_name": answers.class_name,
         "key": answers.key,
         "ids": _tuple(answers.ids),
@@ -144,8 +153,36 @@ def _names(answers: Answers) -> dict[str, str]:
         "arguments": _tuple(lookup.argument for lookup in answers.lookups),
         "schema": "".join(f'  "{column}" TEXT NOT NULL,\n' for column in (*answers.ids, *answers.facts)),
         "literal": ", ".join(map(_quoted, answers.values)),
-        "steps": "\n".join(f"{number}. {step}" for number, step in enumerate(STEPS[answers.kit], start=1)),
+        "judged": JUDGED[False],
+        "steps": _steps(answers.kit),
     }
+
+
+def _code_names(answers: CodeAnswers) -> dict[str, str]:
+    return {
+        "title": _title(answers.name),
+        "class_name": answers.class_name,
+        "outcome": f"{answers.function}({answers.argument})",
+        "function": answers.function,
+        "argument": answers.argument,
+        "classes": ", ".join(answers.classes),
+        "imports": "\n".join(f"    {name}," for name in sorted((*answers.classes, "VerifiableEnvironment"))),
+        "turns": str(answers.turns),
+        "hidden": _tuple(("solution", *answers.hidden)),
+        "extra": _tuple(answers.hidden),
+        "hidden_in_words": ", ".join(("the hidden tests", *answers.hidden)),
+        "tools_in_words": ", ".join(f"`{name}`" for name in answers.tools),
+        "judged": JUDGED[True],
+        "steps": _steps(VERIFIABLE),
+    }
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").replace("_", " ").capitalize()
+
+
+def _steps(kit: str) -> str:
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(STEPS[kit], start=1))
 
 
 def _order(answers: Answers) -> str:

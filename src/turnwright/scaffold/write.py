@@ -6,10 +6,11 @@ from pathlib import Path
 
 from turnwright.core.errors import ConfigError
 from turnwright.scaffold.answers import Answers
+from turnwright.scaffold.code_answers import CodeAnswers
 from turnwright.scaffold.render import render
 
 
-def write_environment(answers: Answers, parent: Path) -> tuple[Path, ...]:
+def write_environment(answers: Answers | CodeAnswers, parent: Path) -> tuple[Path, ...]:
     """Write the folder ``answers.name`` below ``parent`` and return its files.
 
     Raises ConfigError when the folder is there already and not empty, so that nothing is ever overwritten.
