@@ -1,12 +1,10 @@
 """Code of a policy: edited and run in a workspace of its own, graded in a fresh one by what it gives."""
 
 import asyncio
+import json
 import re
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,6 +27,7 @@ from turnwright.environments.verifiable_cases import Case, CaseResult, _judged, 
 from turnwright.environments.verifiable_driver import encoded
 from turnwright.sandbox.base import SandboxError, SandboxLimits
 from turnwright.sandbox.choose import open_sandbox
+from turnwright.sandbox.scripted import ScriptedSandbox, exited
 
 RIGHT = "def double(x):\n    return x + x\n"
 TASK = Task(
@@ -120,40 +119,61 @@ def test_what_is_left_as_it_was_earns_its_share():
     ],
 )
 def test_a_tool_that_cannot_says_why(tool: str, arguments: dict[str, str], told: str):
-    answers, outcome = played(call(tool, **arguments))
-    assert answers[0].startswith('{"error": ')
-    assert re.search(told, answers[0])
-    assert isinstance(outcome, Rewarded)
-
-
-class Broken:
-    """A sandbox whose programs do not start."""
-
-    name = "broken"
-
-    @contextmanager
-    def workspace(self, limits: SandboxLimits, *, readable: object = ()) -> Iterator[Any]:
-        with SANDBOX.workspace(limits) as workspace:
-            workspace.run = self.run  # type: ignore[method-assign]
-            yield workspace
-
-    def run(self, *arguments: object, **options: object) -> None:
-        raise SandboxError("no user namespaces")
+    environment = DOUBLING.for_episode()
+    environment.open(TASK, 0)
+    try:
+        answer = asyncio.run(environment.call_tool(call(tool, **arguments).tool_calls[0]))
+    finally:
+        environment.close()
+    assert answer.outcome.error
+    assert re.search(told, answer.message.content)
 
 
 def test_a_sandbox_that_breaks_is_a_failure_and_no_reward():
-    outcome = asyncio.run(play(Doubling(sandbox=Broken()), TASK, numbered([say("done")]), seed=0)).outcome
+    broken = [Doubling(sandbox=ScriptedSandbox([SandboxError("no user namespaces")])) for _ in range(2)]
+    outcome = asyncio.run(play(broken[0], TASK, numbered([say("done")]), seed=0)).outcome
     assert outcome == Failed(cause="grader_error", detail="SandboxError: no user namespaces")
-    outcome = asyncio.run(play(Doubling(sandbox=Broken()), TASK, numbered([call("run_tests")]), seed=0)).outcome
+    outcome = asyncio.run(play(broken[1], TASK, numbered([call("run_tests")]), seed=0)).outcome
     assert isinstance(outcome, Failed)
     assert outcome.cause == "tool_error"
 
 
+READY = '{"ready": true}\n'
+
+
+def line(case: object, value: object) -> str:
+    return f'{{"case": {case}, "answer": ["value", {value}]}}\n'
+
+
+@pytest.mark.parametrize(
+    ("output", "endings"),
+    [
+        (READY + line(0, 1) + line(1, 2) + line(2, 3), ["passed"] * 3),
+        (READY + line(0, 1) + line(1, 2) + line(2, 3) + line(0, 9) + "more", ["passed"] * 3),
+        (READY + line(0, 1) + line(0, 1) + line(1, 2) + line(2, 3), ["passed", "ended", "ended"]),
+        (READY + line(1, 2) + line(0, 1) + line(2, 3), ["ended"] * 3),
+        (READY + line(0, 1) + "OK\n" + line(1, 2) + line(2, 3), ["passed", "ended", "ended"]),
+        (READY + "\n".join(["[0]", "7", '"x"', "[" * 50_000]), ["ended"] * 3),
+        (READY + '{"case": 0, "answer": 1}\n', ["ended"] * 3),
+        (READY, ["ended"] * 3),
+    ],
+)
+def test_answers_count_up_to_the_first_line_out_of_place(output: str, endings: list[str]):
+    cases = [Case(expression=f"f({at})", expected=str(at + 1)) for at in range(3)]
+    sandbox = ScriptedSandbox([exited(output)])
+    with sandbox.workspace(SandboxLimits()) as workspace:
+        assert [result.ending for result in run_cases(workspace, "solution", cases)] == endings
+    (asked,) = sandbox.asked
+    assert json.loads(asked.stdin)["cases"] == ["f(0)", "f(1)", "f(2)"]
+    assert b"expected" not in asked.stdin
+    assert not any(case.expected.encode() in asked.stdin.replace(b"f(", b"") for case in cases[2:])
+
+
 def test_a_program_that_does_not_begin_is_the_sandbox_s_fault():
-    with SANDBOX.workspace(SandboxLimits(memory_bytes=1 << 20)) as workspace:
-        workspace.write("solution.py", RIGHT.encode())
-        with pytest.raises(SandboxError, match="did not begin"):
-            run_cases(workspace, "solution", [Case(expression="double(1)", expected="2")])
+    sandbox = ScriptedSandbox([exited(exit_code=1, stderr="no such interpreter")])
+    told = r"did not begin.*no such interpreter"
+    with sandbox.workspace(SandboxLimits()) as workspace, pytest.raises(SandboxError, match=told):
+        run_cases(workspace, "solution", [Case(expression="double(1)", expected="2")])
 
 
 def test_without_a_sandbox_nothing_is_loaded():
@@ -223,4 +243,6 @@ def test_a_case_asks_for_a_value_and_states_a_literal(expression: str, expected:
 
 def test_answers_tell_no_folder_of_the_host_and_no_address():
     text = 'File "/tmp/x-83/files/solution.py", line 1 <object at 0x7f01> a/solution.py'
+    place = "in /var/tmp/turnwright-sandbox-ab12cd34/files and /tmp/turnwright-sandbox-ab12cd34/files/x.txt"
+    assert without_places(place, []) == "in /workspace and /workspace/x.txt"
     assert without_places(text, ["solution.py"]) == ('File "solution.py", line 1 <object at 0x...> a/solution.py')

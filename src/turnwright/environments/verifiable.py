@@ -25,6 +25,7 @@ from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.environments.tools import tool
 from turnwright.environments.verifiable_cases import ENVIRONMENT, Case, CaseResult, run_cases
 from turnwright.sandbox.base import Sandbox, SandboxLimits, Workspace
+from turnwright.sandbox.folder import PREFIX
 
 LIMITS = SandboxLimits(cpu_seconds=20.0, wall_seconds=30.0, output_bytes=512 * 1024, disk_bytes=16 * 1024 * 1024)
 MAX_SUBMISSION_BYTES = 1_000_000
@@ -35,6 +36,8 @@ MAX_WRITTEN_CHARACTERS = 200_000
 MAX_CODE_BYTES = 100_000
 """Of a program that is an argument of the interpreter; the kernel takes no more than 128 KiB."""
 PATH_ERRORS = frozenset({errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.EEXIST})
+FOLDER = re.compile(rf"(?:/[\w.-]+)*/{re.escape(PREFIX)}\w+/[\w-]+")
+"""A folder of a sandbox that shows programs the host's own paths."""
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]+")
 
 
@@ -263,6 +266,7 @@ def _path_refused(path: str, error: ValueError | OSError) -> Exception:
 
 def without_places(text: str, files: Sequence[str]) -> str:
     """Return text without addresses of objects and folders of the host, which differ from run to run."""
+    text = FOLDER.sub("/workspace", text)
     for path in sorted(files, key=len, reverse=True):
         text = re.sub(rf"(?<![\w./-])/[\w./-]*/{re.escape(path)}", path, text)
     return ADDRESS.sub("at 0x...", text)
