@@ -46,6 +46,11 @@ def test_the_root_says_what_became_of_the_episode(episode: Episode):
     }
 
 
+def test_an_episode_of_a_mixture_says_its_domain(episode: Episode):
+    mixed = replace(episode, task=replace(episode.task, domain="returns"))
+    assert spans_of(mixed)[0].attributes["domain"] == "returns"
+
+
 def test_ground_truth_is_not_shown(episode: Episode):
     assert "gold" not in str(spans_of(episode))
 

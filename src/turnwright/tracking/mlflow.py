@@ -33,7 +33,7 @@ RUN_TAG = "turnwright.run"
 """Tag of the MLflow run: path of the run directory it shows."""
 _METRICS_PER_CALL = 1000
 _PARAMETERS_PER_CALL = 100
-_TAGGED = ("step", "task", "attempt", "outcome", "cause", "reward", "score", "row")
+_TAGGED = ("step", "task", "domain", "attempt", "outcome", "cause", "reward", "score", "row")
 """Attributes of an episode that traces can be searched by."""
 
 

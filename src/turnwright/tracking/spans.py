@@ -115,6 +115,8 @@ def _root(episode: Episode, row: str, *, step: int, start_ns: int, end_ns: int) 
         "outcome": outcome.kind,
         "policy_versions": sorted({turn.policy_version for turn in episode.turns}),
     }
+    if episode.task.domain is not None:
+        attributes["domain"] = episode.task.domain
     failure = ""
     if isinstance(outcome, Failed):
         failure = f"{outcome.cause}: {outcome.detail}".removesuffix(": ")
