@@ -76,7 +76,7 @@ def database():
         ("VACUUM INTO 'copy.db'", "not allowed"),
         ("VACUUM", "not allowed"),
         ("DETACH main", "not allowed"),
-        ("PRAGMA writable_schema = 1", "not allowed: PRAGMA"),
+        ("PRAGMA writable_schema = 1", "not allowed: this PRAGMA"),
         ("SELECT * FROM pragma_database_list", "not allowed"),
         ("SELECT load_extension('libc.so')", "not allowed: load_extension"),
         ("SELECT writefile('x', 'y')", "no such function: writefile"),
@@ -173,6 +173,23 @@ def test_closing_ends_the_statement_of_a_policy():
         begun.wait()
     thread.join(20)
     assert len(raised) == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "row"),
+    [
+        ("SELECT value FROM json_each('[7]')", (7,)),
+        ("SELECT name FROM pragma_table_info('orders')", ("id",)),
+        ("PRAGMA table_info(orders)", (0, "id", "INTEGER", 0, None, 1)),
+        ("VALUES (1)", (1,)),
+        ("-- a comment\nSELECT datetime('now')", ("2024-01-01 00:00:00",)),
+        ("SELECT sum(amount) OVER (ORDER BY id) FROM orders", (10.0,)),
+    ],
+)
+def test_what_only_reads_is_allowed(database, sql: str, row: tuple[object, ...]):
+    before = database.state()
+    assert database.query(sql, access="read", limits=LIMITS).rows[0] == row
+    assert database.state() == before
 
 
 def test_printf_is_that_of_sqlite(database):

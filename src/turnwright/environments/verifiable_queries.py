@@ -45,10 +45,14 @@ REFUSED_FUNCTIONS = frozenset({"load_extension", "readfile", "writefile", "edit"
 REFUSED = {
     sqlite3.SQLITE_ATTACH: "ATTACH and VACUUM",
     sqlite3.SQLITE_DETACH: "DETACH",
-    sqlite3.SQLITE_PRAGMA: "PRAGMA; SELECT sql FROM sqlite_schema shows the tables",
+    sqlite3.SQLITE_PRAGMA: "this PRAGMA; table_info and SELECT sql FROM sqlite_schema tell of tables",
     sqlite3.SQLITE_TRANSACTION: "a transaction; each statement is committed at once",
     sqlite3.SQLITE_SAVEPOINT: "a savepoint; each statement is committed at once",
 }
+SCHEMA_PRAGMAS = frozenset({"table_info", "table_xinfo", "index_list", "index_info", "foreign_key_list"})
+"""They tell of a table, and change nothing."""
+DECLARED = (sqlite3.SQLITE_UPDATE, "sqlite_master")
+"""Asked when a table-valued function such as json_each is used; as a statement, SQLite itself refuses it."""
 WIDTHS = re.compile(r"[*]|[0-9]+")
 MAX_WIDTH = 1000
 OPERATIONS_BETWEEN_CHECKS = 1000
@@ -207,11 +211,13 @@ class _Guard:
     def authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
         if action == sqlite3.SQLITE_FUNCTION and second in REFUSED_FUNCTIONS:
             self.in_words = f"not allowed: {second}()"
+        elif action == sqlite3.SQLITE_PRAGMA and first in SCHEMA_PRAGMAS:
+            return sqlite3.SQLITE_OK
         elif action in REFUSED:
             self.in_words = f"not allowed: {REFUSED[action]}"
         elif action not in CHANGES:
             self.in_words = "not allowed: this kind of statement"
-        elif self._access == "read" and action not in READS:
+        elif self._access == "read" and action not in READS and (action, first) != DECLARED:
             self.in_words = "not allowed: only SELECT; the database is for reading"
         else:
             return sqlite3.SQLITE_OK
