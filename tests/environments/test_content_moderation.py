@@ -282,6 +282,7 @@ def test_the_oracle_solves_every_item_for_reward_and_scorer() -> None:
         episode = played(task, QUEUE.scripted("oracle")(task, 0))
         assert value_of(episode) == 1.0
         assert scorer.score(episode).success
+        assert not any(tool.error for turn in episode.turns for tool in turn.tools)
         turns[len(episode.turns)] += 1
     assert max(turns) <= QUEUE.turn_limit
     assert sum(count for needed, count in turns.items() if needed <= QUEUE.typical_turns) >= 0.85 * len(ALL)

@@ -318,6 +318,7 @@ def test_the_oracle_solves_every_call_for_reward_and_scorer() -> None:
         assert not isinstance(episode.outcome, Failed)
         assert episode.outcome.value == 1.0, (task.id, episode.answer)
         assert scorer.score(episode).success
+        assert not any(tool.error for turn in episode.turns for tool in turn.tools)
         turns.append(len(episode.turns))
     assert sorted(turns)[len(turns) * 9 // 10] <= HELP.typical_turns
     assert max(turns) <= HELP.turn_limit == 23

@@ -25,6 +25,7 @@ from turnwright.environments.support_desk.policy import POLICY
 from turnwright.environments.support_desk.records import Customer, Desk, Order, Refund, Subscription, Ticket, changes
 from turnwright.environments.support_desk.rules import OUTCOMES, QUEUES, Decision, Request, decide, finished
 from turnwright.environments.support_desk.wording import ITEMS, read
+from turnwright.evaluation.calls import CallsScorer
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
 SUPPORT = SupportDesk(train_tasks=70, validation_tasks=10, test_tasks=20)
@@ -206,6 +207,8 @@ def test_the_oracle_solves_every_ticket_for_reward_and_scorer() -> None:
         episode = played(task, SUPPORT.scripted("oracle")(task, 0))
         assert value_of(episode) == 1.0
         assert scorer.score(episode).success
+        assert CallsScorer().score(episode).success
+        assert not any(tool.error for turn in episode.turns for tool in turn.tools)
         assert len(episode.turns) <= SUPPORT.typical_turns
 
 
@@ -310,6 +313,18 @@ def test_collateral_costs_everything() -> None:
     assert outcome_of(task, *steps, answer)["total"] == 1.0
 
 
+@pytest.mark.parametrize("outcome", ["refunded", "escalated", "plan_changed", "declined"])
+def test_the_scorer_of_calls_agrees_with_the_reward_on_the_final_state(outcome: str) -> None:
+    task, other = task_with(outcome), case_of(task_with(outcome)).desk.tickets[1]
+    *steps, answer = solution(task)
+    harm = call("escalate", ticket=other.id, queue="billing")
+    refused = call("escalate", ticket=1, queue="billing")
+    plays = ([*steps, answer], [answer], [*steps, say("done")], [*steps, harm, answer], [refused, *steps, answer])
+    for script in plays:
+        episode = played(task, numbered(script))
+        assert CallsScorer().score(episode).success == (value_of(episode) == 1.0)
+
+
 def test_tools_refuse_in_words_and_change_nothing() -> None:
     task = task_with("refunded")
     refund, close, answer = solution(task)
@@ -324,6 +339,7 @@ def test_tools_refuse_in_words_and_change_nothing() -> None:
         call("refund", ticket=mine, order=order, amount=10**30),
         call("refund", ticket=mine, order=order, amount=0),
         call("change_plan", ticket=mine, customer=1, plan="pro"),
+        call("change_plan", ticket=mine, customer=10**30, plan="pro"),
         call("change_plan", ticket=mine, customer=1, plan="gold"),
         refund,
         call("refund", ticket=mine, order=order, amount=paid),
@@ -333,7 +349,7 @@ def test_tools_refuse_in_words_and_change_nothing() -> None:
     ]
     episode = played(task, numbered(asked))
     refused = [turn.responses[0].content for turn in episode.turns[:-1] if turn.tools[0].error]
-    assert len(refused) == 11
+    assert len(refused) == 12
     assert refused[:3] == [
         json.dumps({"error": "no customer is called 'Nobody\\x00 Here'"}),
         f'{{"error": "no customer {10**40}"}}',

@@ -20,7 +20,7 @@ from turnwright.environments.support_desk.clerks import Habits, work
 from turnwright.environments.support_desk.generator import make_case
 from turnwright.environments.support_desk.policy import POLICY
 from turnwright.environments.support_desk.records import SCHEMA, Refund, changes
-from turnwright.environments.support_desk.rules import finished
+from turnwright.environments.support_desk.rules import finished, right_calls
 from turnwright.environments.support_desk.wording import read
 from turnwright.environments.tools import tool
 
@@ -77,7 +77,11 @@ class SupportDesk(StatefulEnvironment):
             yield Task(
                 id=f"support-{self._seed}-{key}",
                 prompt=case.prompt,
-                data={"key": key, "gold": case.decision.fields},
+                data={
+                    "key": key,
+                    "gold": case.decision.fields,
+                    "gold_calls": right_calls(case.request, case.desk, case.decision),
+                },
                 split=split,
                 cluster=case.desk_hash,
             )
@@ -162,10 +166,8 @@ class SupportDesk(StatefulEnvironment):
             plan: The new plan.
         """
         day = self._open_ticket(ticket)["received_on"]
-        if not self._change(
-            "UPDATE subscriptions SET plan = ?, changed_on = ? WHERE customer = ?", plan, day, customer
-        ):
-            raise ToolError(f"no customer {customer}")
+        self.get_customer(customer)
+        self._change("UPDATE subscriptions SET plan = ?, changed_on = ? WHERE customer = ?", plan, day, customer)
         return f"customer {customer} has the plan {plan}"
 
     @tool

@@ -161,6 +161,26 @@ def finished(request: Request, desk: Desk, decision: Decision) -> Tables:
     return tables
 
 
+def right_calls(request: Request, desk: Desk, decision: Decision) -> dict[str, list[dict[str, int | str]]]:
+    """Return the calls that do what the decision says, by tool; none for a tool that is to stay alone."""
+    calls: dict[str, list[dict[str, int | str]]] = {
+        "refund": [],
+        "change_plan": [],
+        "escalate": [],
+        "close_ticket": [],
+    }
+    if decision.amount and decision.order is not None:
+        calls["refund"].append({"ticket": request.ticket, "order": decision.order, "amount": decision.amount})
+    customer = customer_of(desk.customers, request.email)
+    if decision.plan and customer is not None:
+        calls["change_plan"].append({"ticket": request.ticket, "customer": customer.id, "plan": decision.plan})
+    if decision.outcome == "escalated":
+        calls["escalate"].append({"ticket": request.ticket, "queue": decision.queue})
+    else:
+        calls["close_ticket"].append({"ticket": request.ticket, "outcome": decision.outcome})
+    return calls
+
+
 def days_between(earlier: str, later: str) -> int:
     """Return the days from one ISO date to another."""
     return (date.fromisoformat(later) - date.fromisoformat(earlier)).days
