@@ -28,6 +28,7 @@ from turnwright.environments.login_troubleshooting.screens import account_screen
 from turnwright.environments.login_troubleshooting.system import LogLine, Registered, System, advance
 from turnwright.environments.login_troubleshooting.technician import Habits, take_call
 from turnwright.environments.scripts import Script, numbered
+from turnwright.evaluation.calls import CallsScorer
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
 HELP = LoginTroubleshooting(train_tasks=70, validation_tasks=10, test_tasks=20)
@@ -318,6 +319,7 @@ def test_the_oracle_solves_every_call_for_reward_and_scorer() -> None:
         assert not isinstance(episode.outcome, Failed)
         assert episode.outcome.value == 1.0, (task.id, episode.answer)
         assert scorer.score(episode).success
+        assert CallsScorer().score(episode).success
         assert not any(tool.error for turn in episode.turns for tool in turn.tools)
         turns.append(len(episode.turns))
     assert sorted(turns)[len(turns) * 9 // 10] <= HELP.typical_turns
@@ -383,6 +385,11 @@ def test_a_breach_costs_everything_and_the_wrong_team_the_case() -> None:
         "total": 1.0, "case": 1.0, "fields": 1.0, "secure": 1.0, "emitted": 1.0
     }  # fmt: skip
     assert outcome_of(security, numbered(wrong))["total"] == 0.5
+    harm = [call("unlock_account", login=login), call("reset_password", login=login)]
+    verdicts = [CallsScorer().score(played(security, numbered(script))).success for script in (right, wrong)]
+    verdicts += [CallsScorer().score(played(security, numbered([one, *right]))).success for one in harm]
+    assert verdicts[:2] == [True, False]
+    assert not all(verdicts[2:])
     assert outcome_of(security, numbered([gold]))["total"] == 0.5
     assert outcome_of(security, numbered([right[0], say("")]))["total"] == pytest.approx(0.4)
 

@@ -10,6 +10,8 @@ from turnwright.environments.login_troubleshooting.system import MOST_SESSIONS, 
 
 JUMP_MINUTES = 60
 UNKNOWN = "unknown"
+GUARDED_TOOLS = ("unlock_account", "reset_password", "resync_token", "add_to_group")
+"""What nobody may do to an account whose case is handed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +78,15 @@ def diagnose(system: System, *, genuine: bool, at_home: bool, has_token: bool) -
         token="drifted" if system.drifted else "ok",
         access=access_of(len(system.sessions), at_home=at_home, has_vpn="VPN" in system.groups),
     )
+
+
+def right_calls(login: str, found: Diagnosis) -> dict[str, list[dict[str, str]]]:
+    """Return, by tool, the calls that a diagnosis settles: who gets the case, and what must be left alone.
+
+    How often an account has to be unlocked or a code read again is up to the call, so such tools are not named.
+    """
+    if found.handed_to != "none":
+        given = {"hand_over": [{"login": login, "team": found.handed_to}]}
+        return {**given, **{name: [] for name in GUARDED_TOOLS}}
+    vpn = [{"login": login, "group": "VPN"}] if found.access == "no_vpn" else []
+    return {"hand_over": [], "add_to_group": vpn}

@@ -14,7 +14,7 @@ from turnwright.environments.answers import REASONING_END, final_answer, right_s
 from turnwright.environments.base import Done, Environment
 from turnwright.environments.login_troubleshooting import system as old
 from turnwright.environments.login_troubleshooting.caller import answer
-from turnwright.environments.login_troubleshooting.diagnosis import access_of
+from turnwright.environments.login_troubleshooting.diagnosis import access_of, right_calls
 from turnwright.environments.login_troubleshooting.generator import Case, make_case
 from turnwright.environments.login_troubleshooting.procedure import PROCEDURE
 from turnwright.environments.login_troubleshooting.screens import (
@@ -57,7 +57,11 @@ class LoginTroubleshooting(Environment):
             yield Task(
                 id=f"login-{self._seed}-{key}",
                 prompt=case.prompt,
-                data={"key": key, "gold": asdict(case.diagnosis)},
+                data={
+                    "key": key,
+                    "gold": asdict(case.diagnosis),
+                    "gold_calls": right_calls(case.system.registered.login, case.diagnosis),
+                },
                 split=split,
                 cluster=case.world_hash,
             )
@@ -240,7 +244,7 @@ class LoginTroubleshooting(Environment):
     def _step(self, login: str) -> old.System:
         """Let a step pass for a tool call, and return the state the tool finds."""
         self._system = old.advance(self._system)
-        if login.strip().upper() != self._system.registered.login:
+        if login != self._system.registered.login:
             raise ToolError(f"LGN404 NO USER {login}")
         return self._system
 
