@@ -1,6 +1,6 @@
 """The program that runs a policy's code case by case inside the sandbox; it knows the questions and never the answers.
 
-    stdin   {"module": ..., "cases": [expression, ...], "seconds": ...}     one line
+    stdin   {"module": ..., "cases": [expression, ...], "seconds": ..., "packages": [folder, ...]}     one line
     stdout  {"ready": true}, then one line per case, in order:
             {"case": 0, "answer": ["value", ...] | ["raised", type, text] | ["timeout"] | ["ended", status]}
 
@@ -57,6 +57,7 @@ def main() -> None:
     """Answer what standard input asks."""
     order = json.loads(sys.stdin.readline())
     say({"ready": True})
+    sys.path.extend(order["packages"])
     timeouts = 0
     for number, expression in enumerate(order["cases"]):
         answer = ["timeout"]
