@@ -26,22 +26,44 @@ def need(condition, said="nothing came of it"):
     if not condition:
         raise Contained(said)
 
-def attempt():
+def existing(name):
+    # A private folder of the same name is nothing of the host's.
+    need(os.path.exists(HOST[name]), "another folder")
+    return HOST[name]
+
+def judge(attempt):
+    try:
+        attempt()
+    except (Contained, OSError, subprocess.SubprocessError, ImportError, RuntimeError, MemoryError) as error:
+        print("contained:", type(error).__name__, error, flush=True)
+    else:
+        print("ESCAPED", flush=True)
 """
-VERDICT = """
-try:
-    attempt()
-except (Contained, OSError, subprocess.SubprocessError, ImportError, RuntimeError, MemoryError) as error:
-    print("contained:", type(error).__name__, error)
-else:
-    print("ESCAPED")
+ONE_BY_ONE = """
+for name, attempt in attempts.items():
+    print(end=name + " ", flush=True)
+    if os.fork() == 0:
+        judge(attempt)
+        os._exit(0)
+    os.wait()
 """
 
 
 def program(body: str) -> bytes:
     """Return the source of a program that makes the attempt and says how it went."""
-    lines = (f"    {line}" if line else "" for line in body.strip("\n").splitlines())
-    return (PREAMBLE + "\n".join(lines) + "\n" + VERDICT).encode()
+    return (PREAMBLE + _function("attempt", body) + "judge(attempt)\n").encode()
+
+
+def program_of_all(bodies: dict[str, str]) -> bytes:
+    """Return the source of a program that makes all attempts, each in a process of its own: "NAME said" per line."""
+    functions = "".join(_function(name, body) for name, body in bodies.items())
+    listed = ", ".join(f"{name!r}: {name}" for name in bodies)
+    return f"{PREAMBLE}{functions}attempts = {{{listed}}}{ONE_BY_ONE}".encode()
+
+
+def _function(name: str, body: str) -> str:
+    lines = (f"    {line}\n" if line else "\n" for line in body.strip("\n").splitlines())
+    return f"\ndef {name}():\n" + "".join(lines)
 
 
 NETWORK = {
@@ -93,7 +115,7 @@ READING = {
     "source_tree": "pathlib.Path(HOST['HOST_SOURCE']).read_text()",
     "working_folder": "need(set(os.listdir(HOST['HOST_WORKING'])) - {'.venv'}, 'an empty folder')",
     "temporary_files": "need(HOST['HOST_OTHER_FOLDER'] in os.listdir('/tmp'), 'another /tmp')",
-    "first_process": "need(pathlib.Path('/proc/1/environ').read_bytes() != b'', 'an empty environment')",
+    "first_process": "need(b'TURNWRIGHT' in pathlib.Path('/proc/1/environ').read_bytes(), 'another process')",
     "environment_of_host": "need(b'=' in pathlib.Path(f\"/proc/{HOST['HOST_PID']}/environ\").read_bytes())",
     "memory_of_host": "pathlib.Path(f\"/proc/{HOST['HOST_PID']}/mem\").open('rb')",
     "root_of_host": "os.listdir(f\"/proc/{HOST['HOST_PID']}/root/etc\")",
@@ -128,15 +150,15 @@ WRITING = {
     "root": "pathlib.Path('/turnwright-was-here').write_text('x')",
     "interpreter": "pathlib.Path(sys.prefix, 'turnwright-was-here').write_text('x')",
     "start_of_interpreter": "pathlib.Path(sys.prefix, 'lib/python3.11/site-packages/x.pth').write_text('import os')",
-    "shared_file": "pathlib.Path(HOST['HOST_SHARED']).write_text('changed')",
+    "shared_file": "pathlib.Path(existing('HOST_SHARED')).write_text('changed')",
     "truncate": "os.truncate(HOST['HOST_SHARED'], 0)",
     "append": "os.write(os.open(HOST['HOST_SHARED'], os.O_WRONLY | os.O_APPEND), b'changed')",
     "remove": "os.unlink(HOST['HOST_SHARED'])",
     "rename": "os.rename(HOST['HOST_SHARED'], HOST['HOST_SHARED'] + '-renamed')",
     "take": "os.rename(HOST['HOST_SHARED'], 'mine')",
     "exchange": "call(316, -100, HOST['HOST_SHARED'].encode(), -100, b'attempt.py', 2, refused=range(1, 134))",
-    "new_file": "pathlib.Path(HOST['HOST_SHARED']).with_name('new').write_text('x')",
-    "new_folder": "pathlib.Path(HOST['HOST_SHARED']).with_name('folder').mkdir()",
+    "new_file": "pathlib.Path(existing('HOST_SHARED')).with_name('new').write_text('x')",
+    "new_folder": "pathlib.Path(existing('HOST_SHARED')).with_name('folder').mkdir()",
     "readable_folder": "pathlib.Path(HOST['HOST_READABLE']).write_text('changed')",
     "hard_link": """
 os.link(HOST["HOST_SHARED"], "mine")

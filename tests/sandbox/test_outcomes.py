@@ -1,4 +1,4 @@
-"""Attempts whose tool runs the policy's program: what the program does is graded, a sandbox that breaks is a failure."""
+"""Attempts whose tool runs a program: what the program does is graded, a sandbox that breaks is a failure."""
 
 import asyncio
 

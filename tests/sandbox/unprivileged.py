@@ -1,12 +1,13 @@
-"""Makes attempts as a user without rights: prints one JSON object, {attempt: what it said}.
+"""Runs programs as a user without rights: prints one JSON object, {program: how it ended and what it said}.
 
-python3 unprivileged.py BACK_END    attempts by name and their facts on standard input
+python3 unprivileged.py BACK_END    programs by name and facts about the host on standard input
 """
 
 import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from turnwright.sandbox import SandboxLimits, open_sandbox
 from turnwright.sandbox.base import MEBIBYTE
@@ -19,8 +20,8 @@ def main() -> None:
     bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
     facts = {**wanted["facts"], "HOST_PID": str(bystander.pid)}
     try:
-        for name, source in wanted["attempts"].items():
-            with sandbox.workspace(SandboxLimits(), readable=wanted["readable"]) as workspace:
+        for name, source in wanted["programs"].items():
+            with sandbox.workspace(SandboxLimits(), readable=[Path(path) for path in wanted["readable"]]) as workspace:
                 workspace.write("attempt.py", source.encode())
                 result = workspace.run(["python3", "-I", "attempt.py"], environment=facts)
                 said[name] = f"{result.ending}: {result.stdout}{result.stderr}"

@@ -199,7 +199,7 @@ def contained_workspace(back_end: BackEnd, limits: SandboxLimits, readable: Sequ
     Raises:
         SandboxError: a path of ``readable`` does not exist, or the folder cannot be made or removed.
     """
-    missing = [str(path) for path in readable if not Path(path).exists()]
+    missing = [str(path) for path in readable if not can_be_seen(path)]
     if missing:
         raise SandboxError(f"readable names {missing[0]!r}, which does not exist: give existing files and folders")
     with held_folder() as folder:
@@ -208,6 +208,15 @@ def contained_workspace(back_end: BackEnd, limits: SandboxLimits, readable: Sequ
             yield workspace
         finally:
             workspace.close()
+
+
+def can_be_seen(path: Path) -> bool:
+    """Return whether a path exists and this process may know."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def interpreter_folders() -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from turnwright.sandbox.base import SandboxError, SandboxLimits, Workspace
-from turnwright.sandbox.contained import Place, contained_workspace, interpreter_folders
+from turnwright.sandbox.contained import Place, can_be_seen, contained_workspace, interpreter_folders
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
 from turnwright.sandbox.supervised import SUPERVISOR, Settings
@@ -106,7 +106,7 @@ class LandlockSandbox:
         """Return paths and the rights to what is below them."""
         read = [Path(path) for path in (*SYSTEM, *SYSTEM_FILES)]
         read += [*interpreter_folders(), *place.readable]
-        rules = [(str(path), _reading(path)) for path in read if path.exists()]
+        rules = [(str(path), _reading(path)) for path in read if can_be_seen(path)]
         rules += [(path, READ_FILE | WRITE_FILE) for path in DEVICES if Path(path).exists()]
         everything = self._all_rights & ~MAKE_DEVICES_AND_SOCKETS
         return [*rules, *((str(path), everything) for path in (place.files, place.temporary))]
