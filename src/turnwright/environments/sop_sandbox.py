@@ -1,14 +1,19 @@
-"""The checkout's own tools.py, run in a sandbox: one process per episode, started by its first call.
+"""The checkout's own tools.py, run in a sandbox: a process of its own per episode, started by its first call.
 
-    call --line of JSON--> worker in the sandbox --> process_tool_call --> an answer | what it raised | it ended
+    call --line of JSON--> worker in the sandbox --fork per episode--> process_tool_call --> an answer | what it raised
+
+A worker that has imported the tools serves one episode after another, and waits in between to be used again.
 
 A tool refuses arguments by raising, so what it raises is an answer for the agent. It counts as a broken tool where the
 arguments cannot be the reason: they fit the schema, name ids of the table, and the error is no ``ValueError``.
 """
 
 import json
+import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -29,19 +34,21 @@ from turnwright.sandbox.base import (
 from turnwright.sandbox.choose import open_sandbox
 
 WORKER = "sop_worker.py"
-INSIDE = "domain"
-"""Folder of the workspace that holds the tools and what they read; they may write beside it."""
+PRISTINE, INSIDE = "pristine", "domain"
+"""Folders of the workspace: the domain's files, and the copy of them that an episode's tools live in and may change."""
+EPISODES = 200
+"""Episodes after which a program is replaced: its limits on time and output hold for all of them together."""
 DELIBERATE = "ValueError"
 """What the benchmark's tools raise to refuse a call."""
 LIMITS = SandboxLimits(
     memory_bytes=1024 * MEBIBYTE,
     processes=64,
-    cpu_seconds=120.0,
+    cpu_seconds=600.0,
     wall_seconds=60.0,
     output_bytes=64 * MEBIBYTE,
     disk_bytes=256 * MEBIBYTE,
 )
-"""Limits of an episode: tools that read a table with a data frame library take a second and 200 MB to start."""
+"""Limits of a program: tools that read a table with a data frame library take a second and 200 MB to start."""
 
 
 class SandboxedTools:
@@ -56,6 +63,8 @@ class SandboxedTools:
             )
         self.folder_name = folder.name
         self._folder = folder.path
+        self._lock, self._idle = threading.Lock(), list[Program]()
+        weakref.finalize(self, _close_all, self._idle)
         self._name, self._unsafe_local = sandbox, unsafe_local
         self.specs: Mapping[str, ToolSpec] = {spec.name: spec for spec in folder.tools}
         rows = [row for some in folder.rows.values() for row in some]
@@ -68,27 +77,60 @@ class SandboxedTools:
         return open_sandbox(self._name, unsafe_local=self._unsafe_local)
 
     def start(self) -> "ToolsProcess":
-        """Start the tools of an episode; raises SandboxError, or ToolCrash when tools.py cannot be used."""
+        """Begin an episode; raises SandboxError, or ToolCrash when tools.py cannot be used."""
+        with self._lock:
+            program = self._idle.pop() if self._idle else None
+        process = ToolsProcess(self, program or self._launch())
+        try:
+            process.begin()
+        except BaseException:
+            process.program.resources.close()
+            raise
+        return process
+
+    def give_back(self, program: "Program") -> None:
+        """Keep a program that has ended its episode for the next one, unless it has served enough."""
+        if program.episodes < EPISODES:
+            with self._lock:
+                self._idle.append(program)
+        else:
+            program.resources.close()
+
+    def _launch(self) -> "Program":
         with ExitStack() as stack:
             workspace = stack.enter_context(self.sandbox.workspace(LIMITS))
             for file in sorted(self._folder.rglob("*")):
                 if file.is_file() and "__pycache__" not in file.parts:
-                    workspace.write(f"{INSIDE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
+                    workspace.write(f"{PRISTINE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
             workspace.write(WORKER, files("turnwright.environments").joinpath(WORKER).read_bytes())
-            process = ToolsProcess(self, stack.enter_context(workspace.converse(["python3", WORKER, INSIDE])))
-            process.greet()
-            process.resources = stack.pop_all()
-            return process
+            conversation = stack.enter_context(workspace.converse(["python3", WORKER, PRISTINE, INSIDE]))
+            return Program(conversation=conversation, resources=stack.pop_all())
+
+
+@dataclass(slots=True, kw_only=True)
+class Program:
+    """A worker that has imported the tools."""
+
+    conversation: Conversation
+    resources: ExitStack
+    """What ends with it."""
+    episodes: int = 0
+    """Episodes it has begun."""
+
+
+def _close_all(idle: list[Program]) -> None:
+    for program in idle:
+        program.resources.close()
+    idle.clear()
 
 
 class ToolsProcess:
     """The tools of one episode, running."""
 
-    def __init__(self, tools: SandboxedTools, conversation: Conversation) -> None:
-        """Take the program that ``SandboxedTools.start`` started."""
-        self._tools, self._conversation = tools, conversation
-        self.resources = ExitStack()
-        """What ends with the tools."""
+    def __init__(self, tools: SandboxedTools, program: Program) -> None:
+        """Take the program that serves the episode."""
+        self._tools, self.program = tools, program
+        self._asking = False
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
         """Return what a tool answers, as JSON has it.
@@ -102,26 +144,39 @@ class ToolsProcess:
             raise ToolCrash(f"tool {name!r} raised {reply['raised']} on arguments that are all right: {reply['text']}")
         raise ToolError(reply["text"] or reply["raised"])
 
-    def close(self) -> None:
-        """End the tools and remove what they wrote."""
-        self.resources.close()
-
-    def greet(self) -> None:
-        """Wait until the tools are imported; raises ToolCrash when they cannot be."""
-        reply = self._ask({"name": None, "arguments": {}})
+    def begin(self) -> None:
+        """Begin the episode; raises ToolCrash when the tools cannot be imported."""
+        reply = self._ask({"begin": True})
         if "broken" in reply:
             raise ToolCrash(
                 f"tools.py of {self._tools.folder_name!r} cannot be used: {reply['broken']}; install what it imports "
                 "beside turnwright, or describe the tools under 'lookups' in metadata.json"
             )
+        self.program.episodes += 1
+
+    def close(self) -> None:
+        """End the episode; a program that still answers, or has ended, ends for good."""
+        if not self._asking and self._ended():
+            self._tools.give_back(self.program)
+        else:
+            self.program.resources.close()
+
+    def _ended(self) -> bool:
+        try:
+            return "ended" in self._ask({"end": True})
+        except ToolCrash:
+            return False
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._asking = True
         try:
-            return json.loads(self._conversation.ask(json.dumps(request)))
+            reply = self.program.conversation.ask(json.dumps(request))
         except ProgramEndedError as ended:
             raise ToolCrash(f"the tools of {self._tools.folder_name!r} ended: {ended}") from ended
-        except (SandboxError, ValueError) as broken:
+        except SandboxError as broken:
             raise ToolCrash(f"the tools of {self._tools.folder_name!r} cannot be reached: {broken}") from broken
+        self._asking = False
+        return json.loads(reply)
 
     def _is_sound(self, name: str, arguments: Mapping[str, Any]) -> bool:
         spec = self._tools.specs[name]

@@ -1,7 +1,12 @@
 """Runs the tools.py of a SOP-Bench folder inside a sandbox: one line of JSON in, one line of JSON out.
 
-    {"name": null, ...}                ->  {"ready": true}  |  {"broken": "why tools.py cannot be used"}
+    python3 worker.py PRISTINE FOLDER
+    {"begin": true}                    ->  {"ready": true}  |  {"broken": "why tools.py cannot be used"}
     {"name": ..., "arguments": {...}}  ->  {"result": ...}  |  {"raised": "ValueError", "text": "..."}
+    {"end": true}                      ->  {"ended": true}
+
+Importing a data frame library takes a second, so it is done once; each episode is then a fork of its own, in a FOLDER
+copied anew from PRISTINE: nothing that tools keep, in memory or in files, reaches the next episode.
 
 Standard library only; it is copied into the sandbox and imports nothing of the product. Tools print as they like: what
 they print goes nowhere, and this protocol keeps the real standard output for itself.
@@ -11,30 +16,57 @@ import importlib.util
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 
 def main() -> None:
-    """Serve the calls of one episode, then end with the input."""
+    """Serve one episode after another, then end with the input."""
     asked, told = _take_over_streams()
-    folder = Path(sys.argv[1]).resolve()
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
+    pristine, folder = (Path(argument).resolve() for argument in sys.argv[1:3])
     # Number libraries start a thread per core unless told otherwise, and a sandbox counts threads.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    manager, broken = _manager(folder / "tools.py")
-    for line in asked:
+    _restore(pristine, folder)
+    manager_class, broken = _manager_class(folder / "tools.py")
+    while asked.readline():
+        if broken:
+            _tell(told, {"broken": broken})
+            continue
+        _restore(pristine, folder)
+        child = os.fork()
+        if child == 0:
+            _episode(manager_class, asked, told)
+        _, status = os.waitpid(child, 0)
+        if status:
+            # Whoever waits for an answer learns from our end that there will be none.
+            sys.exit(f"the tools ended with status {status}")
+
+
+def _episode(manager_class: Any, asked: TextIO, told: TextIO) -> NoReturn:
+    try:
+        manager = manager_class()
+    except (Exception, SystemExit) as error:  # the boundary: whatever a benchmark's constructor raises
+        _tell(told, {"broken": f"{type(error).__name__}: {error}"})
+        os._exit(0)
+    _tell(told, {"ready": True})
+    while line := asked.readline():
         request = json.loads(line)
-        if broken or request["name"] is None:
-            reply = {"broken": broken} if broken else {"ready": True}
-        else:
-            reply = _call(manager, request["name"], request["arguments"])
-        told.write(json.dumps(reply) + "\n")
-        told.flush()
+        if "end" in request:
+            _tell(told, {"ended": True})
+            break
+        _tell(told, _call(manager, request["name"], request["arguments"]))
+    os._exit(0)
+
+
+def _restore(pristine: Path, folder: Path) -> None:
+    os.chdir(folder.parent)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(pristine, folder)
+    os.chdir(folder)
 
 
 def _call(manager: Any, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -54,8 +86,8 @@ def _take_over_streams() -> tuple[TextIO, TextIO]:
     return asked, told
 
 
-def _manager(file: Path) -> tuple[Any, str]:
-    """Return the object that answers calls, or why there is none."""
+def _manager_class(file: Path) -> tuple[Any, str]:
+    """Return the class that answers calls, or why there is none."""
     try:
         return _import(file), ""
     except (Exception, SystemExit) as error:  # whatever a benchmark's module raises while it is imported
@@ -66,6 +98,7 @@ def _import(file: Path) -> Any:
     spec = importlib.util.spec_from_file_location("tools", file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file")
+    sys.path.insert(0, str(file.parent))
     module = importlib.util.module_from_spec(spec)
     sys.modules["tools"] = module
     spec.loader.exec_module(module)
@@ -74,7 +107,7 @@ def _import(file: Path) -> Any:
     if not managers:
         names = ", ".join(one.__name__ for one in classes) or "none"
         raise TypeError(f"no class named ...Manager has process_tool_call(name, arguments); its classes: {names}")
-    return managers[0]()
+    return managers[0]
 
 
 def _as_json(value: Any) -> Any:
@@ -91,6 +124,11 @@ def _as_json(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_as_json(part) for part in value]
     return str(value)
+
+
+def _tell(told: TextIO, reply: Mapping[str, Any]) -> None:
+    told.write(json.dumps(reply) + "\n")
+    told.flush()
 
 
 if __name__ == "__main__":
