@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
+from turnwright.sandbox.choose import what_is_missing
 
 EXTRAS = {
     "train": ("torch", "transformers", "safetensors", "numpy", "polars", "matplotlib", "jinja2"),
@@ -32,8 +33,8 @@ class Check:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Show versions, cores, memory, devices and ports; paste it into an issue."""
-    checks = [*_versions(), *_machine(), *_ports()]
+    """Show versions, cores, memory, devices, sandboxes and ports; paste it into an issue."""
+    checks = [*_versions(), *_machine(), *_sandboxes(), *_ports()]
     if as_json:
         print_json({"healthy": not any(check.cure for check in checks), "checks": [asdict(check) for check in checks]})
     else:
@@ -70,6 +71,15 @@ def _machine() -> list[Check]:
             cure="" if enough_disk else f"free at least {human_bytes(MIN_FREE_DISK)}, or set run.output_dir",
         ),
         Check(name="nvidia devices", value=", ".join(devices) or "none"),
+    ]
+
+
+def _sandboxes() -> list[Check]:
+    missing = what_is_missing()
+    cure = "" if "" in missing.values() else "apt install bubblewrap; or unsafe_local = true, without isolation"
+    return [
+        Check(name=f"sandbox {name}", value=" ".join(why.split()) or "works", cure=cure if why else "")
+        for name, why in missing.items()
     ]
 
 

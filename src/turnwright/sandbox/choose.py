@@ -48,6 +48,19 @@ def open_sandbox(name: str = "auto", *, unsafe_local: bool = False) -> Sandbox:
     )
 
 
+def what_is_missing() -> dict[str, str]:
+    """Return, for each sandbox that isolates, why it does not work here; empty where it does."""
+    missing: dict[str, str] = {}
+    for name, make in ISOLATING.items():
+        try:
+            _working(name, make)
+        except SandboxError as error:
+            missing[name] = str(error)
+        else:
+            missing[name] = ""
+    return missing
+
+
 def _working(name: str, make: Callable[[], Sandbox]) -> Sandbox:
     sandbox = make()
     probe(sandbox)
