@@ -68,7 +68,7 @@ def desk() -> Desk:
     return environment
 
 
-def ask(environment: McpEnvironment, name: str, seconds: float = 20, /, **arguments: Any) -> ToolAnswer:
+def ask(environment: McpEnvironment, name: str, seconds: float = 60, /, **arguments: Any) -> ToolAnswer:
     return asyncio.run(
         environment.call_tool(ToolCall(id="c", name=name, arguments=json.dumps(arguments)), timeout_seconds=seconds)
     )
@@ -114,6 +114,15 @@ def test_schemas_are_verbatim_and_names_are_mapped_back(desk: Desk) -> None:
         episode.close()
 
 
+def test_episode_without_calls_starts_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.tools()
+    started: list[str] = []
+    monkeypatch.setattr(subprocess.Popen, "__init__", lambda *command, **options: started.append("process"))
+    opened(desk).close()
+    assert run(desk, say("nothing left")).outcome == Rewarded(value=0.0)
+    assert not started
+
+
 def test_server_is_told_its_episode_and_nothing_else(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DESK_KEY", "k1")
     monkeypatch.setenv("OTHER_KEY", "k2")
@@ -138,28 +147,35 @@ def test_episodes_side_by_side_have_a_state_each(desk: Desk) -> None:
         assert [turn.responses[0].content for turn in episode.turns[:2]] == ["closed 1, 1 left", "closed 2, 0 left"]
 
 
-def run(desk: Desk, *script: Message, tool_seconds: float = 20, limit: float | None = None) -> Episode:
-    limits = EpisodeLimits(loop=LoopLimits(max_turns=9, tool_timeout=tool_seconds), timeout_seconds=limit)
+def run(desk: Desk, *script: Message) -> Episode:
+    limits = EpisodeLimits(loop=LoopLimits(max_turns=9, tool_timeout=60))
     policy = ScriptedPolicy(numbered(script))
     return asyncio.run(run_episode(desk, TASKS[0], EpisodeKey(task_id="t/0", attempt=0), policy, limits, seed=1))
 
 
 @pytest.mark.parametrize(
-    ("name", "seconds", "cause", "words"),
+    ("name", "words"),
     [
-        ("die", 20, "tool_error", "broke: Connection closed .*the disk is on fire"),
-        ("babble", 20, "tool_error", "tool 'babble' of the MCP server .* broke"),
-        ("stall", 0.3, "tool_timeout", "'stall' did not answer within 0.3 s"),
+        ("die", "broke: Connection closed .*the disk is on fire"),
+        ("babble", "tool 'babble' of the MCP server .* broke"),
     ],
 )
-def test_fault_fails_the_episode_and_leaves_no_process(
-    desk: Desk, name: str, seconds: float, cause: str, words: str
-) -> None:
-    episode = run(desk, call("who"), call(name), say("0 left"), tool_seconds=20 if seconds > 1 else seconds)
+def test_fault_fails_the_episode_and_leaves_no_process(desk: Desk, name: str, words: str) -> None:
+    episode = run(desk, call("who"), call(name), say("0 left"))
     assert isinstance(episode.outcome, Failed)
-    assert episode.outcome.cause == cause
+    assert episode.outcome.cause == "tool_error"
     assert re.search(words, episode.outcome.detail, re.DOTALL)
     assert gone(int(json.loads(episode.turns[0].responses[0].content)["pid"]))
+
+
+def test_tool_that_takes_too_long_leaves_no_process(desk: Desk) -> None:
+    episode = opened(desk)
+    pid = int(json.loads(ask(episode, "who").message.content)["pid"])
+    with pytest.raises(ToolCrash, match=r"'stall' did not answer within 0\.1 s") as caught:
+        ask(episode, "stall", 0.1)
+    assert caught.value.cause == "tool_timeout"
+    episode.close()
+    assert gone(pid)
 
 
 def test_cancelled_episode_leaves_no_process(desk: Desk) -> None:
@@ -224,7 +240,7 @@ def test_server_that_does_not_start_says_why(flag: str, cause: str, words: str) 
 
 def test_program_that_does_not_exist_is_named() -> None:
     with pytest.raises(ToolCrash, match="No such file"):
-        McpConnection(McpPlace(command=("/nowhere/server",)), start_seconds=5)
+        McpConnection(McpPlace(command=("/nowhere/server",)), start_seconds=5).open()
 
 
 def test_tools_are_chosen_and_renamed() -> None:
@@ -254,11 +270,12 @@ def test_tools_that_depend_on_the_task_are_refused() -> None:
     environment = Desk("--other")
     environment.tools()
     with pytest.raises(ToolCrash, match="lists 'extra' otherwise than when it was loaded"):
-        opened(environment, Task(id="odd", prompt="", data={"level": "9"}))
+        ask(opened(environment, Task(id="odd", prompt="", data={"level": "9"})), "who")
 
 
 def test_call_after_the_end_is_refused() -> None:
     connection = McpConnection(McpPlace(command=(sys.executable, str(FILE))), start_seconds=30)
+    connection.open()
     connection.close()
     connection.close()
     with pytest.raises(ResourceClosedError, match="after its episode ended"):

@@ -1,7 +1,7 @@
 """McpConnection: the connection of one episode to an MCP server, held by a thread. Needs the extra ``turnwright[mcp]``.
 
-    open  (any thread)      --starts--> thread: event loop, client --> the server's process, or its HTTP session
-    call  (any event loop)  --hands over--> thread --> text, ToolError, or ToolCrash
+    call  (any event loop)  --the first one starts--> thread: event loop, client --> process, or HTTP session
+                            --hands over--> thread --> text, ToolError, or ToolCrash
     close (any thread)      --ends--> client and process; returns when they are gone
 
 The client belongs to the event loop that opened it, while plain functions open and close an episode: hence the thread.
@@ -12,7 +12,7 @@ import importlib
 import json
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -52,18 +52,31 @@ class McpPlace:
 
 
 class McpConnection:
-    """Opens in its constructor; whoever makes one closes it."""
+    """Connects at the first call, so that an episode without calls costs nothing; whoever makes one closes it."""
 
-    def __init__(self, place: McpPlace, *, start_seconds: float) -> None:
-        """Start the server or connect to it, and wait until it has listed its tools.
+    def __init__(
+        self,
+        place: McpPlace,
+        *,
+        start_seconds: float,
+        accept: Callable[[Sequence[ToolSpec]], None] = lambda specs: None,
+    ) -> None:
+        """Name the server; nothing is started yet.
+
+        Args:
+            place: Where it is.
+            start_seconds: Longest time until it has listed its tools.
+            accept: Called with these; raises ToolCrash when they are not the right ones.
 
         Raises:
             ConfigError: the package ``mcp`` is not installed.
-            ToolCrash: the server did not start, spoke something else, or took too long.
         """
         self._mcp = import_mcp()
         self._mark = new_mark()
         self._place = replace(place, variables={**place.variables, MARK: self._mark})
+        self._start_seconds = start_seconds
+        self._accept = accept
+        self._opening = threading.Lock()
         self._ready: Future[tuple[ToolSpec, ...]] = Future()
         self._closed = False
         self._client: Any = None
@@ -71,35 +84,53 @@ class McpConnection:
         self._main: asyncio.Task[None] | None = None
         self._leave = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="mcp-connection", daemon=True)
-        # Closed by ``close``; the process writes into a descriptor of its own.
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        self._thread.start()
+        self._errors: TextIO | None = None
+
+    def open(self) -> tuple[ToolSpec, ...]:
+        """Start the server or connect to it, unless that is done, and return the tools it lists, in all their pages.
+
+        Raises:
+            ToolCrash: the server did not start, spoke something else, or took too long.
+            ResourceClosedError: the connection is closed.
+        """
+        with self._opening:
+            if self._closed:
+                raise ResourceClosedError(f"the {self._place} is called after its episode ended")
+            if not self._ready.done():
+                # Closed by ``close``; the process writes into a descriptor of its own.
+                self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+                self._thread.start()
         try:
-            self.specs = self._ready.result(start_seconds)
-            """The tools that the server lists, with its schemas, in all their pages."""
+            specs = self._ready.result(self._start_seconds)
+            self._accept(specs)
         except BaseException as failure:
             words, late = self._last_words(), not self._ready.done()
             self.close()
+            if isinstance(failure, ToolCrash):
+                raise
             if isinstance(failure, TimeoutError) and late:
                 raise ToolCrash(
-                    f"{place} was not ready within {start_seconds} s{words}", cause="tool_timeout"
+                    f"{self._place} was not ready within {self._start_seconds} s{words}", cause="tool_timeout"
                 ) from failure
             if isinstance(failure, Exception):
-                raise ToolCrash(f"{place} could not be opened: {_told(failure)}{words}") from failure
+                raise ToolCrash(f"{self._place} could not be opened: {_told(failure)}{words}") from failure
             raise
+        return specs
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Call a tool by the server's name and return the text of its answer.
 
         Raises:
             ToolError: the server marks the answer as an error, or it is no text.
-            ToolCrash: the server ended, or broke the protocol.
+            ToolCrash: the server did not start, ended, or broke the protocol.
             ResourceClosedError: the episode has ended.
         """
-        loop = self._loop
-        if self._closed or loop is None:
-            raise ResourceClosedError(f"tool {tool!r} is called after its episode ended")
-        asking = self._client.call_tool(tool, dict(arguments))
+        if self._client is None or self._closed:
+            await asyncio.to_thread(self.open)
+        loop, client = self._loop, self._client
+        assert loop is not None
+        assert client is not None
+        asking = client.call_tool(tool, dict(arguments))
         try:
             waiting = asyncio.run_coroutine_threadsafe(asking, loop)
         except RuntimeError:  # the loop is closed: the connection broke, and its thread ended
@@ -125,14 +156,18 @@ class McpConnection:
 
     def close(self) -> None:
         """End the client, and the process with all its children; the second time it does nothing."""
-        self._closed = True
+        with self._opening:
+            self._closed = True
+            errors, self._errors = self._errors, None
+        if errors is None:
+            return
         if self._loop is not None and self._thread.is_alive():
             with suppress(RuntimeError):  # it has just ended by itself
                 self._loop.call_soon_threadsafe(self._end)
         self._thread.join(CLOSING_SECONDS)
         if self._place.command:
             end_marked(self._mark)
-        self._errors.close()
+        errors.close()
 
     def _end(self) -> None:
         if self._client is not None:
@@ -150,9 +185,10 @@ class McpConnection:
     async def _serve(self) -> None:
         self._main = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        if self._closed:
+        errors = self._errors
+        if self._closed or errors is None:
             return
-        async with connected(self._place, self._errors) as client:
+        async with connected(self._place, errors) as client:
             specs = tuple(await list_tools(client))
             self._client = client
             self._ready.set_result(specs)
@@ -162,10 +198,11 @@ class McpConnection:
         return ToolCrash(f"tool {tool!r} of the {self._place} broke: {what}{self._last_words()}")
 
     def _last_words(self) -> str:
-        if self._errors.closed:
+        errors = self._errors
+        if errors is None or errors.closed:
             return ""
-        self._errors.seek(0)
-        words = self._errors.read().strip()[-LAST_WORDS:]
+        errors.seek(0)
+        words = errors.read().strip()[-LAST_WORDS:]
         return f"; its last words: {words}" if words else ""
 
 

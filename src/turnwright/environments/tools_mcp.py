@@ -1,7 +1,7 @@
 """McpEnvironment: tools that an MCP server answers, one server for each episode. Needs the extra ``turnwright[mcp]``.
 
     load:     the server is started once --tools/list--> what the policy is told, schemas verbatim
-    episode:  open --starts it, with seed and task--> tool calls --> close --ends it, with its processes
+    episode:  the first call --starts it, with seed and task--> calls --> close --ends it, with its processes
 
 What the server marks as an error is read by the policy; a server that ends, stalls or breaks the protocol fails the
 episode as infrastructure.
@@ -93,22 +93,28 @@ class McpServer(Resource[McpConnection]):
         with self._listing:
             if self._offered is None:
                 connection = McpConnection(self._place(task, 0), start_seconds=self._start_seconds)
-                connection.close()
-                self._offered = self._select(connection.specs)
+                try:
+                    self._offered = self._select(connection.open())
+                finally:
+                    connection.close()
             return self._offered
 
     @contextmanager
     def opened(self, task: Task, seed: int) -> Iterator[McpConnection]:
-        """Hold a connection until the episode ends."""
-        connection = McpConnection(self._place(task, seed), start_seconds=self._start_seconds)
-        try:
-            now, then = self._select(connection.specs), self.offered(task)
+        """Hold a connection until the episode ends; the server is started when a tool is called first."""
+        place = self._place(task, seed)
+
+        def accept(specs: Sequence[ToolSpec]) -> None:
+            now, then = self._select(specs), self.offered(task)
             changed = [name for name in {**then, **now} if now.get(name) != then.get(name)]
             if changed:
                 raise ToolCrash(
-                    f"{self._place(task, seed)} lists {changed[0]!r} otherwise than when it was loaded: the policy is "
-                    "told about the tools once; let the server list the same tools for every task and seed"
+                    f"{place} lists {changed[0]!r} otherwise than when it was loaded: the policy is told about the "
+                    "tools once; let the server list the same tools for every task and seed"
                 )
+
+        connection = McpConnection(place, start_seconds=self._start_seconds, accept=accept)
+        try:
             yield connection
         finally:
             connection.close()

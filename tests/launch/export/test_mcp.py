@@ -15,9 +15,8 @@ from launch.export.driving import DESK, TASKS, comparable, drive, in_process, se
 from turnwright.core.errors import ToolError
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Rewarded
-from turnwright.environments import Environment, tool
+from turnwright.environments import Done, Environment, tool
 from turnwright.environments.mcp_connection import McpConnection, McpPlace
-from turnwright.launch.export.errors import ServiceError
 from turnwright.launch.export.mcp import OVER
 
 mcp = pytest.importorskip("mcp", reason="the extra turnwright[mcp] is not installed")
@@ -287,21 +286,33 @@ def test_agent_learns_that_the_world_broke_and_no_more(tmp_path: Path) -> None:
 
 
 class Talking(Broken):
-    """Has a tool of the name that agents answer with."""
+    """Has a tool of the name that agents answer with, and a user who asks back once."""
 
     @tool
     def reply(self) -> str:
-        """Answer."""
-        return ""
+        """Answer a letter."""
+        return "posted"
+
+    def respond(self, reply: Message) -> list[Message] | Done:
+        return [Message(role="user", content="Are you sure?")] if reply.content != "yes" else Done()
 
 
-def test_environment_with_a_tool_called_reply_is_refused() -> None:
+def test_user_answers_what_the_agent_says(tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+
     async def run() -> None:
-        async with raw(prototype=Talking()):
-            pass
+        async with raw(path, prototype=Talking()) as server:
+            await server.begin()
+            listed = (await server.ask("tools/list")).json()["result"]["tools"]
+            assert [one["name"] for one in listed] == ["use", "reply", "reply_to_user"]
+            assert await server.call("reply") == ("posted", False)
+            assert await server.call("reply_to_user", text="It is done.") == ("Are you sure?", False)
+            assert await server.call("reply_to_user", text="yes") == (OVER, False)
 
-    with pytest.raises(ServiceError, match="the environment has a tool 'reply'"):
-        asyncio.run(run())
+    asyncio.run(run())
+    (episode,) = written(path)
+    assert episode.outcome == Rewarded(value=1.0)
+    assert [turn.reply.content for turn in episode.turns] == ["", "It is done.", "yes"]
 
 
 def test_trainer_resets_and_the_agent_plays() -> None:

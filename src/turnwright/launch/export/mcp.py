@@ -7,14 +7,14 @@ is no request that begins an episode again, and none that tells a reward.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, cast
 
 from turnwright.core.message import Message, ToolCall, ToolSpec
 from turnwright.launch.export.episode import News
 from turnwright.launch.export.errors import ServiceError
-from turnwright.launch.export.sessions import Session, Sessions
+from turnwright.launch.export.sessions import Session
 
 PROTOCOLS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 """Versions with sessions, the newest first; later ones have none, and their clients fall back to these."""
@@ -22,12 +22,8 @@ PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND = -32700, -32600, -32601
 INVALID_PARAMS, INTERNAL_ERROR = -32602, -32603
 OVER = "The task is over: nothing more can be done."
 PROMPT = "task"
-REPLY = ToolSpec(
-    name="reply",
-    description="Say something to whoever set the task: your answer, or a question. Returns what they say, or that "
-    "the task is over.",
-    parameters={"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]},
-)
+REPLYING = "Say something to whoever set the task: an answer or a question. Returns what they say, or that it is over."
+TEXT = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
 
 
 class McpError(Exception):
@@ -39,13 +35,12 @@ class McpError(Exception):
         self.code = code
 
 
-def check_reply_name(sessions: Sessions) -> None:
-    """Raise ServiceError when the environment has a tool of the name that agents speak with."""
-    if REPLY.name in sessions.prototype.tools():
-        raise ServiceError(
-            "FACTORY_ERROR",
-            f"the environment has a tool {REPLY.name!r}, the name that agents answer with over MCP: rename it",
-        )
+def reply_tool(specs: Sequence[ToolSpec]) -> ToolSpec:
+    """Return the tool that an agent speaks with, under a name that no other tool has."""
+    name, taken = "reply", {spec.name for spec in specs}
+    while name in taken:
+        name += "_to_user"
+    return ToolSpec(name=name, description=REPLYING, parameters=TEXT)
 
 
 async def answer(session: Session, request: Any) -> dict[str, Any] | None:
@@ -78,7 +73,7 @@ async def _result(session: Session, method: str, params: Mapping[str, Any]) -> d
             return {}
         case "tools/list":
             specs = session.hosted.specs if session.hosted else session.tools()
-            return {"tools": [_tool(spec) for spec in (*specs, REPLY)]}
+            return {"tools": [_tool(spec) for spec in (*specs, reply_tool(specs))]}
         case "tools/call":
             return await _called(session, params)
         case "prompts/list":
@@ -122,7 +117,7 @@ async def _called(session: Session, params: Mapping[str, Any]) -> dict[str, Any]
     async with session.calls:
         if session.over:
             return _text(OVER, error=True)
-        if name == REPLY.name:
+        if name == reply_tool(session.hosted.specs).name:
             text = cast("dict[str, Any]", arguments).get("text")
             if not isinstance(text, str):
                 return _text("Argument text must be string", error=True)

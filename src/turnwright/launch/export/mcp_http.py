@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from turnwright.launch.export.choice import FIELDS, Choice, read_choice
 from turnwright.launch.export.http import guarded, read_object
-from turnwright.launch.export.mcp import INVALID_REQUEST, METHOD_NOT_FOUND, answer, check_reply_name, failure
+from turnwright.launch.export.mcp import INVALID_REQUEST, METHOD_NOT_FOUND, answer, failure
 from turnwright.launch.export.sessions import Sessions
 
 SESSION_HEADER = "mcp-session-id"
@@ -29,10 +29,7 @@ def mcp_app(sessions: Sessions, *, token: str | None, choice: Choice) -> Starlet
         sessions: Where episodes are.
         token: What clients must send; None = nothing.
         choice: What a client that chooses nothing gets.
-
-    Raises ServiceError when the environment has a tool of the name that agents answer with.
     """
-    check_reply_name(sessions)
 
     async def post(request: Request) -> Response:
         message = await read_object(request)

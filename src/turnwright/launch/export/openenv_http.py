@@ -21,7 +21,7 @@ from turnwright.launch.export.access import check_origin, check_token
 from turnwright.launch.export.choice import Choice
 from turnwright.launch.export.errors import ServiceError
 from turnwright.launch.export.http import Endpoint, guarded, read_object
-from turnwright.launch.export.mcp import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, answer, check_reply_name, failure
+from turnwright.launch.export.mcp import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, answer, failure
 from turnwright.launch.export.openenv_socket import socket_endpoint
 from turnwright.launch.export.sessions import Session, Sessions
 from turnwright.launch.export.wire import schemas, state_of
@@ -38,10 +38,7 @@ def openenv_app(name: str, sessions: Sessions, *, token: str | None, choice: Cho
         sessions: Where episodes are.
         token: What trainers must send; None = nothing.
         choice: What a client that chooses nothing gets.
-
-    Raises ServiceError when the environment has a tool of the name that agents answer with.
     """
-    check_reply_name(sessions)
     control = _Control(sessions, choice)
     tasks = openenv.TaskList(name, sessions)
 

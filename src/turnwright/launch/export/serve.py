@@ -19,7 +19,6 @@ from turnwright.gateway.http.server import GatewayServer, bind
 from turnwright.launch.export.access import require_token
 from turnwright.launch.export.choice import Choice
 from turnwright.launch.export.errors import ServiceError
-from turnwright.launch.export.mcp import check_reply_name
 from turnwright.launch.export.mcp_http import mcp_app
 from turnwright.launch.export.mcp_stdio import serve_pipes
 from turnwright.launch.export.openenv_http import openenv_app
@@ -107,7 +106,6 @@ async def _serve(export: Export, on_open: Callable[[str], None]) -> None:
 
 
 async def _serve_one(sessions: Sessions, choice: Choice, stop: asyncio.Event) -> None:
-    check_reply_name(sessions)
     session = sessions.open()
     await session.reset(choice)
     await serve_pipes(session, stop)
