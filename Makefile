@@ -4,6 +4,8 @@
 #   make test     fast tests, then the slow ones (real processes, real training)
 #   make test-clients   real clients of other people, in an environment of their own, against the gateway
 #   make test-services  real PostgreSQL, started by the tests
+#   make test-sandbox   attempts to get out of the sandbox, and environments that run code in it
+#   make test-audit     environments with a planted defect each, and clean ones, against `turnwright check`
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
 #   make docs     rebuild the generated pages of docs/
@@ -21,7 +23,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-clients test-services check bench docs policy
+.PHONY: help install demo test test-clients test-services test-sandbox test-audit check bench docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,7 +42,7 @@ demo: install
 
 # One thread per process in the fast part: its processes share the cores.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not clients and not services" -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or clients or services or sandbox or audit)" -n auto
 	$(BIN)/python -m pytest -m slow
 
 # The lock names everything, so nothing is resolved and nothing else comes in.
@@ -55,6 +57,12 @@ test-clients: install $(CLIENTS_STAMP)
 
 test-services: install
 	$(BIN)/python -m pytest -m services -rs tests/services
+
+test-sandbox: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m sandbox -rs
+
+test-audit: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m audit -n auto
 
 check: install
 	$(BIN)/ruff check .
