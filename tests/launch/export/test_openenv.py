@@ -361,6 +361,7 @@ def test_service_describes_itself_without_the_truth() -> None:
         assert ask.post("/other/tasks", {"split": "train"})[0] == 404
         assert ask.post("/returns_desk/task", {"split": "test", "index": 120})[0] == 422
         assert ask.client.post("/reset", content="{").json()["error"]["code"] == "INVALID_JSON"
+        assert ask.get("/ws")[0] == 501
 
 
 def test_socket_is_a_session_of_its_own(tmp_path: Path) -> None:
