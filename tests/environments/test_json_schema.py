@@ -120,7 +120,7 @@ DEFINITIONS = {
 }
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(schema=SCHEMAS, value=VALUES)
 def test_verdict_is_that_of_a_whole_validator(schema: dict[str, Any], value: Any) -> None:
     jsonschema = pytest.importorskip("jsonschema", reason="comes with the extra turnwright[mcp]")
