@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -15,14 +14,14 @@ from turnwright.sandbox.base import SandboxError, SandboxLimits, Workspace
 from turnwright.sandbox.contained import Place, contained_workspace, interpreter_folders
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
-from turnwright.sandbox.supervised import SUPERVISOR, Settings, sealed
+from turnwright.sandbox.supervised import Settings, sealed
 from turnwright.sandbox.user import tasks_of_this_user
 
 SYSTEM_FOLDERS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = ("/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime")
 SUPERVISOR_RIGHTS = ("SETUID", "SETGID", "KILL", "DAC_READ_SEARCH", "SYS_PTRACE")
 """What the supervisor keeps of root's capabilities: to become the program's user, and to see and end what it does."""
-WORKSPACE, TEMPORARY, SUPERVISOR_INSIDE = "/workspace", "/tmp", "/supervisor.py"
+WORKSPACE, TEMPORARY = "/workspace", "/tmp"
 
 
 class BubblewrapSandbox:
@@ -59,8 +58,8 @@ class BubblewrapSandbox:
             others = 1 if _kernel() >= (5, 14) else tasks_of_this_user()
         return replace(settings, namespaced=True, other_processes=others)
 
-    def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
-        """Return the command that starts the supervisor."""
+    def command(self, place: Place, supervisor: Sequence[str], handed: list[int]) -> list[str]:
+        """Return the command that starts the supervisor as the first process of a namespace."""
         handed.append(sealed(self._filter))
         as_root = os.geteuid() == 0
         return [
@@ -70,8 +69,7 @@ class BubblewrapSandbox:
             *("--hostname", "sandbox", "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL"),
             *(word for right in SUPERVISOR_RIGHTS if as_root for word in ("--cap-add", f"CAP_{right}")),
             *_root(place),
-            *("--seccomp", str(handed[-1]), "--chdir", WORKSPACE, "--"),
-            *(sys.executable, "-I", "-S", SUPERVISOR_INSIDE, *arguments),
+            *("--seccomp", str(handed[-1]), "--chdir", WORKSPACE, "--", *supervisor),
         ]
 
     @cached_property
@@ -102,7 +100,6 @@ def _root(place: Place) -> Iterator[str]:
                 yield from ("--perms", "0755", "--dir", str(above))
                 made.add(above)
         yield from ("--ro-bind", str(path), str(path))
-    yield from ("--ro-bind", str(SUPERVISOR), SUPERVISOR_INSIDE)
     yield from ("--remount-ro", "/")
 
 

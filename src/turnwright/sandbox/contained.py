@@ -48,8 +48,14 @@ class BackEnd(Protocol):
         """Return what the supervisor is told."""
         ...
 
-    def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
-        """Return the command that starts the supervisor; descriptors it inherits are added to ``handed``."""
+    def command(self, place: Place, supervisor: Sequence[str], handed: list[int]) -> list[str]:
+        """Return the command that starts the supervisor; descriptors it inherits are added to ``handed``.
+
+        Args:
+            place: Where the program will run.
+            supervisor: The command that would start it uncontained.
+            handed: Descriptors that are inherited.
+        """
         ...
 
 
@@ -171,7 +177,7 @@ class ContainedWorkspace:
             self._check_open()
             running = Running(
                 self._back_end.complete(place, settings),
-                lambda arguments, handed: self._back_end.command(place, arguments, handed),
+                lambda supervisor, handed: self._back_end.command(place, supervisor, handed),
                 stdin=stdin,
             )
             self._running.add(running)

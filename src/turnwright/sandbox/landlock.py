@@ -6,7 +6,6 @@ takes away sockets and what else leads out.
 
 import ctypes
 import platform
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from turnwright.sandbox.base import SandboxError, SandboxLimits, Workspace
 from turnwright.sandbox.contained import Place, can_be_seen, contained_workspace, interpreter_folders
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
-from turnwright.sandbox.supervised import SUPERVISOR, Settings
+from turnwright.sandbox.supervised import Settings
 from turnwright.sandbox.user import tasks_of_this_user
 
 CREATE_RULESET, VERSION = 444, 1
@@ -76,9 +75,9 @@ class LandlockSandbox:
             seccomp=self._filters[shares_user],
         )
 
-    def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
-        """Return the command that starts the supervisor."""
-        return [sys.executable, "-I", "-S", str(SUPERVISOR), *arguments]
+    def command(self, place: Place, supervisor: Sequence[str], handed: list[int]) -> list[str]:
+        """Return the command that starts the supervisor: as it is."""
+        return list(supervisor)
 
     @cached_property
     def _filters(self) -> dict[bool, bytes]:

@@ -1,6 +1,6 @@
 """One contained program as the host sees it: its supervisor, its pipes, and how it ended.
 
-                     memfd: settings, filter
+                     memfd: supervisor's code, settings
     Running  ------- lifeline (closing it ends all) ------->  supervisor  --starts, watches, ends-->  program
              <------ status: one line at the end -----------                                             |
              <------ standard output and error, each kept up to its limit -----------------------------'
@@ -9,22 +9,24 @@ The thread that waits does all the work; another one may ``cut`` the run at any 
 """
 
 import fcntl
+import importlib.util
 import marshal
 import os
 import select
 import selectors
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import cast
 
 from turnwright.sandbox.base import Ending, RunResult, SandboxError, SandboxLimits
 
-SUPERVISOR = Path(__file__).with_name("supervisor.py")
 REPORT_SECONDS = 30.0
 """Between the latest end that a supervisor may give a program and its word about it: the machine may be busy."""
 OPEN_FILES = 256
@@ -108,8 +110,8 @@ class Running:
 
         Args:
             settings: For its supervisor.
-            launcher: Makes the command that starts the supervisor from the supervisor's three arguments; descriptors
-                that it needs are added to the list, and closed here once it is started.
+            launcher: Makes the command that starts the supervisor from the one that would start it uncontained;
+                descriptors that it needs are added to the list, and closed here once it is started.
             stdin: What the program reads; None = what ``send`` writes.
 
         Raises:
@@ -147,7 +149,11 @@ class Running:
         status, writing = os.pipe()
         handed.append(writing)
         try:
-            command = launcher([str(file) for file in handed], handed)
+            arguments = [str(file) for file in handed]
+            handed.append(sealed(_supervisor()))
+            # In isolated mode and without site: nothing of the host's Python settings, and a quick start.
+            supervisor = [sys.executable, "-I", "-S", f"/proc/self/fd/{handed[-1]}", *arguments]
+            command = launcher(supervisor, handed)
             source = subprocess.PIPE if stdin is None else _input(stdin, handed)
             process = subprocess.Popen(
                 command,
@@ -283,6 +289,14 @@ class Running:
             if stream is not None:
                 with suppress(BrokenPipeError):
                     stream.close()
+
+
+@cache
+def _supervisor() -> bytes:
+    """Return the supervisor as a .pyc: compiling it takes longer than starting Python."""
+    source = Path(__file__).with_name("supervisor.py")
+    code = compile(source.read_bytes(), str(source), "exec")
+    return importlib.util.MAGIC_NUMBER + bytes(12) + marshal.dumps(code)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

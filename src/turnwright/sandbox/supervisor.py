@@ -1,6 +1,6 @@
 """The small trusted process beside each contained program: starts it, watches what it takes, ends all it started.
 
-    python -I -S supervisor.py SETTINGS LIFELINE STATUS        three inherited descriptors
+    python -I -S supervisor SETTINGS LIFELINE STATUS           three inherited descriptors
 
     SETTINGS   a marshalled dict: what to run, as whom, within which limits (``supervised.Settings`` writes it)
     LIFELINE   nothing is ever written to it; its end means that the host closed the run, or is dead
@@ -12,11 +12,12 @@ subreaper of all that the program starts, so a double fork leads nowhere, and it
 """
 # ruff: noqa: PTH101, PTH115, PTH116, PTH123, PTH208, SIM105
 
+# Not signal: its enums take longer to import than all else here.
+import _signal as signal  # pyright: ignore[reportMissingImports]
 import marshal
 import os
 import resource
 import select
-import signal
 import stat
 import sys
 import time

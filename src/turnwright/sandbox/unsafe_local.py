@@ -1,6 +1,5 @@
 """UnsafeLocalSandbox: limits without isolation, for a machine that offers none and a user who has said so."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 from turnwright.sandbox.base import SandboxLimits, Workspace
 from turnwright.sandbox.contained import Place, contained_workspace
 from turnwright.sandbox.folder import sweep_folders
-from turnwright.sandbox.supervised import SUPERVISOR, Settings
+from turnwright.sandbox.supervised import Settings
 from turnwright.sandbox.user import tasks_of_this_user
 
 
@@ -35,6 +34,6 @@ class UnsafeLocalSandbox:
         """Return what the supervisor is told."""
         return replace(settings, other_processes=tasks_of_this_user())
 
-    def command(self, place: Place, arguments: Sequence[str], handed: list[int]) -> list[str]:
-        """Return the command that starts the supervisor."""
-        return [sys.executable, "-I", "-S", str(SUPERVISOR), *arguments]
+    def command(self, place: Place, supervisor: Sequence[str], handed: list[int]) -> list[str]:
+        """Return the command that starts the supervisor: as it is."""
+        return list(supervisor)
