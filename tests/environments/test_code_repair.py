@@ -112,9 +112,13 @@ def test_the_lines_to_replace_occur_once():
     assert _difference("a\nb\n", "a\nc\nb\n") == ("a\n", "a\nc\n")
 
 
-def test_one_task_is_repaired_pleased_and_left():
+def test_a_function_is_repaired():
+    assert value(TASKS[0], REPAIR.scripted("oracle")(TASKS[0], 0)) == 1.0
+
+
+@pytest.mark.slow
+def test_a_function_that_is_left_or_pleases_its_tests_earns_nothing():
     task = TASKS[0]
-    assert value(task, REPAIR.scripted("oracle")(task, 0)) == 1.0
     assert value(task, numbered([say("done")])) == 0.0
     pleasing = next(seed for seed in range(99) if generator("code_repair.test_pleaser", seed, task.id).random() < 0.5)
     episode = asyncio.run(play(REPAIR, task, REPAIR.scripted("test_pleaser")(task, pleasing), seed=0))

@@ -138,6 +138,15 @@ def test_a_sandbox_that_breaks_is_a_failure_and_no_reward():
     assert outcome.cause == "tool_error"
 
 
+def test_a_task_without_hidden_cases_cannot_be_graded():
+    task = Task(id="t", prompt="", data={"files": {}, "hidden": []})
+    outcome = asyncio.run(play(Doubling(sandbox=ScriptedSandbox()), task, numbered([say("done")]), seed=0)).outcome
+    assert outcome == Failed(
+        cause="grader_error",
+        detail="ValueError: task 't' has no hidden cases: nothing could tell right from wrong",
+    )
+
+
 READY = '{"ready": true}\n'
 
 

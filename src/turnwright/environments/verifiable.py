@@ -118,8 +118,10 @@ class VerifiableEnvironment(StatefulEnvironment):
     def grade(self, cases: Sequence[Case]) -> Verdict:
         """Ask the module that the policy leaves, in a fresh workspace.
 
-        Raises SandboxError when the sandbox breaks.
+        Raises SandboxError when the sandbox breaks, and ValueError without cases.
         """
+        if not cases:
+            raise ValueError(f"task {self.task.id!r} has no hidden cases: nothing could tell right from wrong")
         files = self.submission()
         protected = {path: self.task.data["files"][path].encode() for path in self.task.data.get("protected", ())}
         with ExitStack() as self._grading:
