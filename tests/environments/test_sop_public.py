@@ -22,6 +22,7 @@ from turnwright.environments.sop_original import is_right
 from turnwright.environments.sop_parity import compare_tools
 from turnwright.environments.sop_sandbox import SandboxedTools
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
+from turnwright.launch.check import check_environment
 
 Play = Callable[..., Episode]
 
@@ -215,3 +216,31 @@ def test_recorded_tools_equal_the_checkouts_own_on_every_row() -> None:
         parity = compare_tools(domain, SandboxedTools(domain.folder))
         assert parity.mismatches == (), name
         assert parity.calls == len(domain.folder.rows["test"]) * len(domain.lookups)
+
+
+def found(domain: str, **options: Any) -> set[tuple[str, str, str]]:
+    report = check_environment(f"sop:{os.environ['SOP_BENCH_DIR']}/{domain}", options=options)
+    return {(finding.code, finding.severity, finding.where) for finding in report.findings}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("domain", ANSWERED)
+def test_audit_finds_the_holes_of_the_original_grader_in_official_mode_only(domain: str) -> None:
+    holes = {("grader.substring", "error", "reward"), ("grader.multi_label", "error", "reward")}
+    assert holes <= found(domain, mode="official")
+    assert not any(code.startswith("grader.") for code, *_ in found(domain))
+
+
+@pytest.mark.slow
+def test_audit_finds_the_label_leak_of_a_public_domain() -> None:
+    official = found("order_fulfillment", mode="official", tools="recorded")
+    assert ("leak.answer", "error", "prompt field 'expected_output'") in official
+    repaired = found("order_fulfillment", tools="recorded")
+    assert [severity for code, severity, _ in repaired if code == "leak.answer"] == ["warning"]
+
+
+@pytest.mark.slow
+def test_audit_counts_a_ceiling_and_no_failure_of_the_oracle() -> None:
+    codes = {code for code, *_ in found("traffic_spoofing_detection")}
+    assert {"oracle.ceiling", "leak.proxy"} <= codes
+    assert "oracle.fails" not in codes

@@ -69,7 +69,8 @@ async def _solve(subject: Subject) -> Findings:
     answered = subject.solved or [episode for episode in solutions.episodes if judge.by_reward(episode)]
     subject.truths = read_truths(answered) if answered else gold_truths(subject.tasks)
     return (
-        *check_solutions(solutions, judge),
+        # An environment may know tasks that nothing readable decides; it has a finding of its own for them.
+        *check_solutions(solutions, judge, beyond=getattr(subject.prototype, "unreachable_tasks", frozenset[str]())),
         *check_turns(subject.prototype, solutions, judge, propose_turns(solutions, judge)),
         *check_answer_told(subject.by_rules, subject.truths),
         *check_cost(solutions.episodes),
@@ -122,7 +123,7 @@ async def _watch(subject: Subject) -> Findings:
 
 
 async def _left(subject: Subject) -> Findings:
-    return await check_leftovers(subject.prototype, subject.replayed, seed=subject.seed)
+    return await check_leftovers(subject.prototype, subject.replayed, subject.surroundings, seed=subject.seed)
 
 
 async def _prompts(subject: Subject) -> Findings:

@@ -26,7 +26,7 @@ from turnwright.environments.answers import FORMAT_COEFFICIENT, final_answer, ri
 from turnwright.environments.base import Environment, ToolCrash, TurnRewards
 from turnwright.environments.scripts import Script
 from turnwright.environments.sop_domains import DOMAINS, Domain
-from turnwright.environments.sop_findings import find_ceiling, find_defects
+from turnwright.environments.sop_findings import beyond_rules, find_ceiling, find_defects
 from turnwright.environments.sop_folder import Row, SopFolder, read_sop_folder
 from turnwright.environments.sop_licence import SplitRows, read_split_rows, refuse_training
 from turnwright.environments.sop_lookups import Lookup, RecordedTable
@@ -209,6 +209,11 @@ class SopEnvironment(Environment):
         if self._solve is None:
             raise NotImplementedError(f"no rules of SOP folder {self.folder.name!r} are known")
         return self._solve(task)
+
+    @property
+    def unreachable_tasks(self) -> frozenset[str]:
+        """Ids of test tasks whose label the known rules do not give, which the finding ``oracle.ceiling`` counts."""
+        return frozenset(beyond_rules(self))
 
     @property
     def shadowed(self) -> Mapping[str, tuple[Row, ...]]:

@@ -74,6 +74,11 @@ class SopCheckout(Environment):
         ]
         return (*self._broken, *found)
 
+    @property
+    def unreachable_tasks(self) -> frozenset[str]:
+        """Ids of test tasks whose label the known rules of their domain do not give."""
+        return frozenset(f"{name}/{id_}" for name, domain in self.domains.items() for id_ in domain.unreachable_tasks)
+
     def tasks(self, split: Split) -> list[Task]:
         """Return the tasks of all domains.
 

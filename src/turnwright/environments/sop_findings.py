@@ -30,8 +30,6 @@ def find_defects(environment: "SopEnvironment") -> tuple[Finding, ...]:
 
 def find_ceiling(environment: "SopEnvironment") -> tuple[Finding, ...]:
     """Report that the known rules do not reach every label: nobody who follows the procedure can do better."""
-    if not environment.has_rules:
-        return ()
     solved, of = count_by_rules(environment)
     if solved == of:
         return ()
@@ -49,14 +47,18 @@ def find_ceiling(environment: "SopEnvironment") -> tuple[Finding, ...]:
 
 def count_by_rules(environment: "SopEnvironment") -> tuple[int, int]:
     """Return how many test tasks the rules solve, by the recorded tools, of how many."""
-    tasks = environment.tasks("test")
-    solved = 0
-    for task in tasks:
+    of = len(environment.tasks("test"))
+    return of - len(environment.unreachable_tasks), of
+
+
+def beyond_rules(environment: "SopEnvironment") -> Iterator[str]:
+    """Yield the ids of test tasks that the domain's rules, where they are known, do not solve."""
+    for task in environment.tasks("test") if environment.has_rules else ():
         row = environment.folder.rows["test"][task.data["row"]]
         played = play_rules(environment.rules(task), _answers(environment, row))
         answer = read_answer(played.answer.content) if played else None
-        solved += right_share(answer, task.data["gold"]) == 1.0
-    return solved, len(tasks)
+        if right_share(answer, task.data["gold"]) < 1.0:
+            yield task.id
 
 
 def _answers(environment: "SopEnvironment", row: Row) -> Callable[[str, Mapping[str, Any]], Any]:
