@@ -33,7 +33,7 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
     ("names", "rename"), [(("a.b", "a_b"), {}), (("a", "b"), {"a": "b"}), (("a", "b"), {"a": "c", "b": "c"})]
 )
 def test_two_tools_of_one_name_are_refused(names: tuple[str, ...], rename: dict[str, str]) -> None:
-    with pytest.raises(EnvironmentLoadError, match="the tools '.*' and '.*' would both be"):
+    with pytest.raises(EnvironmentLoadError, match="would both be"):
         told(*names, **rename)
 
 
