@@ -5,7 +5,6 @@ from typing import Annotated, cast
 
 import typer
 
-from turnwright.cli.check import EnvironmentName
 from turnwright.cli.options import Options, check_split, read_options
 from turnwright.cli.output import AsJson, print_line
 from turnwright.core.errors import ConfigError
@@ -17,7 +16,10 @@ DEFAULT_PORT = 8100
 
 
 def export(
-    environment: EnvironmentName,
+    environment: Annotated[
+        str,
+        typer.Argument(metavar="ENV", help="path/file.py:Class, package.module:Class, sop:FOLDER or a built-in name."),
+    ],
     mcp: Annotated[bool, typer.Option("--mcp", help="An MCP server: over pipes, or over HTTP with --port.")] = False,
     openenv: Annotated[bool, typer.Option("--openenv", help="A service with reset and step.")] = False,
     option: Options = None,
