@@ -326,6 +326,7 @@ def test_no_answer_is_frequent_and_every_label_occurs() -> None:
         "deferred", "dismissed", "overturned", "reduced", "upheld",
     }  # fmt: skip
     assert all(label in POLICY for label in labels)
+    assert all(f"- {spec.name}(" in POLICY for spec in QUEUE.tool_specs())
     assert 600 <= len(POLICY.split()) <= 900
 
 

@@ -20,7 +20,7 @@ from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
 from turnwright.environments.login_troubleshooting import system as old
 from turnwright.environments.login_troubleshooting.caller import OPENINGS, Caller, answer, requests_in
-from turnwright.environments.login_troubleshooting.diagnosis import Diagnosis, diagnose, is_compromised
+from turnwright.environments.login_troubleshooting.diagnosis import GUARDED_TOOLS, Diagnosis, diagnose, is_compromised
 from turnwright.environments.login_troubleshooting.environment import LoginTroubleshooting
 from turnwright.environments.login_troubleshooting.generator import Case, make_case
 from turnwright.environments.login_troubleshooting.procedure import PROCEDURE
@@ -270,6 +270,7 @@ def test_the_procedure_finds_what_was_worked_out_by_hand(changes: Mapping[str, A
         ("Which error do you see?", ("error",)),
         ("Please log in again.", ("try",)),
         ("Don't try yet. Where are you?", ("place",)),
+        ("Don\u2019t try yet. Where are you?", ("place",)),
         ("To verify who you are I need your staff number. Are you working from home?", ("identity", "place")),
         ("I would be happy to help you log in.", ()),
         ("Your account is unlocked now. Did that work?", ("try",)),
@@ -440,6 +441,13 @@ def test_screens_show_the_state() -> None:
     assert log_screen(logged, 1).splitlines()[2] == "1804 0910  LOGON FAIL  T2      BGO"
     with pytest.raises(ToolError, match="LGN341 NO PAGE 2, LAST PAGE IS 1"):
         log_screen(logged, 2)
+
+
+def test_tools_are_those_of_the_procedure() -> None:
+    offered = {spec.name: spec.parameters["properties"] for spec in HELP.tool_specs()}
+    assert offered["hand_over"]["team"]["enum"] == list(old.TEAMS)
+    assert all(f"{name}(" in PROCEDURE for name in offered)
+    assert set(GUARDED_TOOLS) < set(offered)
 
 
 def test_the_prompt_tells_nothing_and_no_answer_is_frequent() -> None:

@@ -23,7 +23,7 @@ from turnwright.environments.support_desk.environment import SupportDesk
 from turnwright.environments.support_desk.generator import Case, make_case
 from turnwright.environments.support_desk.policy import POLICY
 from turnwright.environments.support_desk.records import Customer, Desk, Order, Refund, Subscription, Ticket, changes
-from turnwright.environments.support_desk.rules import OUTCOMES, QUEUES, Decision, Request, decide, finished
+from turnwright.environments.support_desk.rules import OUTCOMES, PLANS, QUEUES, Decision, Request, decide, finished
 from turnwright.environments.support_desk.wording import ITEMS, read
 from turnwright.evaluation.calls import CallsScorer
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
@@ -357,6 +357,14 @@ def test_tools_refuse_in_words_and_change_nothing() -> None:
     ]
     assert refused[-1] == f'{{"error": "ticket {mine} is closed already"}}'
     assert value_of(episode) == 1.0
+
+
+def test_tools_offer_the_labels_that_the_rules_know() -> None:
+    offered = {spec.name: spec.parameters["properties"] for spec in SUPPORT.tool_specs()}
+    assert offered["close_ticket"]["outcome"]["enum"] == list(OUTCOMES)
+    assert offered["escalate"]["queue"]["enum"] == list(QUEUES)
+    assert offered["change_plan"]["plan"]["enum"] == list(PLANS)
+    assert all(f"{name}(" in POLICY for name in offered)
 
 
 def test_names_are_found_in_any_case_and_namesakes_are_listed() -> None:

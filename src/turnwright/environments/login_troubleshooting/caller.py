@@ -12,7 +12,7 @@ from turnwright.environments.login_troubleshooting.system import System, attempt
 MOST_PUZZLES = 3
 """Messages without a request that a caller listens to."""
 
-REFUSALS = re.compile(r"\b(?:do not|don't|never|no need to|instead of)\s+\w+", re.IGNORECASE)
+REFUSALS = re.compile(r"\b(?:do not|don.t|never|no need to|instead of)\s+\w+", re.IGNORECASE)
 REQUESTS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.IGNORECASE)
     for name, pattern in {
