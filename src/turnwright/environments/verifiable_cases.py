@@ -47,7 +47,7 @@ class Case:
     expected: str = "None"
     """The value as a Python literal."""
     raises: str = ""
-    """Name of the exception that is expected instead of a value."""
+    """Name of the exception that is expected instead of a value; as easily guessed as True, so ask for values too."""
 
     def __post_init__(self) -> None:
         """Refuse, by ValueError, what is no expression and no literal, and what compares within the sandbox.
