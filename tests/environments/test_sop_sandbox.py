@@ -160,3 +160,38 @@ def test_parity_that_cannot_be_checked_is_said(tmp_path: Path) -> None:
     (finding,) = environment.findings
     assert (finding.code, finding.severity) == ("parity.unchecked", "info")
     assert "a_package_that_nobody_has" in finding.evidence
+
+
+PROBED = """
+import random
+
+SEEDED = random.Random()
+
+
+class BadgeManager:
+    def process_tool_call(self, name, arguments):
+        if name == "find_badge":
+            return {body}
+        if name == "check_expiry":
+            return arguments["badge"]
+        raise ValueError("Unknown tool: " + name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("random.random()", "tool.random"),
+        ("SEEDED.random()", "tool.random"),
+        ("None", "tool.constant"),
+        ("{}['gone']", "tool.refuses"),
+        ("1 / (int(arguments['badge']) % 3)", "tool.breaks"),
+        ("arguments['badge'] * 2", None),
+    ],
+)
+def test_tools_are_probed_where_nothing_is_known_of_them(body: str, code: str | None, tmp_path: Path) -> None:
+    rows = [(f"{i:03}", *ROWS[0][1:]) for i in range(1, 9)]
+    environment = SopEnvironment(write_domain(tmp_path, rows=rows, tools=PROBED.replace("{body}", body)))
+    expected = {("tool.unknown_name", "tool 'list_doors'")} | ({(code, "tool 'find_badge'")} if code else set())
+    assert {(one.code, one.where) for one in environment.findings} == expected
+    assert all(one.severity == "error" for one in environment.findings)

@@ -31,6 +31,7 @@ from turnwright.environments.sop_folder import Row, SopFolder, read_sop_folder
 from turnwright.environments.sop_licence import SplitRows, read_split_rows, refuse_training
 from turnwright.environments.sop_lookups import Lookup, RecordedTable
 from turnwright.environments.sop_parity import check_parity
+from turnwright.environments.sop_probe import probe_tools
 from turnwright.environments.sop_rules import play_rules
 from turnwright.environments.sop_sandbox import SandboxedTools, ToolsProcess
 from turnwright.environments.tools import Tool
@@ -108,7 +109,7 @@ class SopEnvironment(Environment):
     def findings(self) -> tuple[Finding, ...]:
         """What is doubtful about the folder: its files, tools and rows, and whether recorded tools equal real ones."""
         parity = check_parity(self) if self.lookups and self.folder.tools_file else ()
-        return (*self.folder.findings, *find_defects(self), *find_ceiling(self), *parity)
+        return (*self.folder.findings, *find_defects(self), *find_ceiling(self), *parity, *probe_tools(self))
 
     @property
     def lookups(self) -> Mapping[str, Lookup]:

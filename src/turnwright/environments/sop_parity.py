@@ -90,13 +90,21 @@ def arguments_of(lookup: Lookup, spec: ToolSpec, row: Row) -> dict[str, Any]:
     for name in spec.parameters.get("required", ()):
         if name not in arguments:
             kind = str(properties.get(name, {}).get("type"))
-            arguments[name] = _value(row.get(name, "x"), kind, name)
+            arguments[name] = column_value(row.get(name, "x"), kind, name)
     return arguments
 
 
-def _value(text: str, kind: str, column: str) -> Any:
-    if kind == "array":
-        return [text]
+def column_value(text: str, kind: str, column: str) -> Any:
+    """Return a cell as an argument of a JSON type; a list that is not written as one is a list of the text."""
+    if kind in ("array", "object"):
+        for type_ in ("json", "literal"):
+            try:
+                value = Cell(column=column, type=type_).read({column: text})
+            except DatasetError:
+                continue
+            if isinstance(value, list if kind == "array" else dict):
+                return value
+        return [text] if kind == "array" else {}
     try:
         return Cell(column=column, type=READ_AS.get(kind, "string")).read({column: text})
     except DatasetError:

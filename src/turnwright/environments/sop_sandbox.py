@@ -62,7 +62,7 @@ class SandboxedTools:
                 "describe the tools under 'lookups' in metadata.json"
             )
         self.folder_name = folder.name
-        self._folder = folder.path
+        self._sop_folder, self._folder = folder, folder.path
         self._lock, self._idle = threading.Lock(), list[Program]()
         weakref.finalize(self, _close_all, self._idle)
         self._name, self._unsafe_local = sandbox, unsafe_local
@@ -75,6 +75,10 @@ class SandboxedTools:
     def sandbox(self) -> Sandbox:
         """The sandbox, found when it is first needed; raises SandboxError where there is none."""
         return open_sandbox(self._name, unsafe_local=self._unsafe_local)
+
+    def anew(self) -> "SandboxedTools":
+        """Return the same tools, in programs of their own."""
+        return SandboxedTools(self._sop_folder, sandbox=self._name, unsafe_local=self._unsafe_local)
 
     def start(self) -> "ToolsProcess":
         """Begin an episode; raises SandboxError, or ToolCrash when tools.py cannot be used."""
