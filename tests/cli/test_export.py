@@ -19,6 +19,8 @@ from cli.conftest import Command
         (["--mcp", "--openenv"], "choose how to serve"),
         (["--mcp"], "name a file for the graded episodes, with --episodes"),
         (["--openenv", "--host", "0.0.0.0"], "give a token (--token, or TURNWRIGHT_EXPORT_TOKEN), or bind 127.0.0.1"),
+        (["--openenv", "--host", "0.0.0.0", "--token", "t"], "the token would travel unencrypted"),
+        (["--openenv", "--tls-key", "key.pem"], "--tls-certificate and --tls-key belong together"),
         (["--openenv", "--port", "0", "--task", "none"], "no task with id 'none'; there are 120 train"),
     ],
 )

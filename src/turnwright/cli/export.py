@@ -9,6 +9,7 @@ from turnwright.cli.options import Options, check_split, read_options
 from turnwright.cli.output import AsJson, print_line
 from turnwright.core.errors import ConfigError
 from turnwright.core.task import Split
+from turnwright.gateway.http.server import Tls
 from turnwright.launch.export.serve import Export, export_environment, serves_sockets, short_name
 from turnwright.launch.export.sessions import ExportLimits
 
@@ -30,6 +31,13 @@ def export(
     token: Annotated[
         str | None, typer.Option(envvar="TURNWRIGHT_EXPORT_TOKEN", help="What clients must send; never the agent.")
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE.PEM", help="Serve HTTPS with this chain, and --tls-key.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE.PEM", help="Private key of the certificate.")] = None,
+    allow_plain_http: Annotated[
+        bool, typer.Option("--allow-plain-http", help="Something in front encrypts: serve a network without TLS.")
+    ] = False,
     task: Annotated[str | None, typer.Option(help="Id of the task for clients that choose none.")] = None,
     split: Annotated[
         str | None, typer.Option(help="Where other tasks are drawn from by seed.", callback=check_split)
@@ -53,6 +61,9 @@ def export(
         raise ConfigError("choose how to serve the environment: --mcp or --openenv")
     if mcp and episodes is None:
         raise ConfigError("over MCP nobody is told the reward: name a file for the graded episodes, with --episodes")
+    if (tls_certificate is None) != (tls_key is None):
+        raise ConfigError("--tls-certificate and --tls-key belong together: give both or none")
+    tls = Tls(certificate=tls_certificate, key=tls_key) if tls_certificate and tls_key else None
     chosen = Export(
         environment=environment,
         options=read_options(option),
@@ -60,6 +71,8 @@ def export(
         port=DEFAULT_PORT if openenv and port is None else port,
         host=host,
         token=token,
+        tls=tls,
+        allow_plain_http=allow_plain_http,
         task=task,
         split=cast("Split | None", split),
         seed=seed,

@@ -10,12 +10,19 @@ from turnwright.gateway.http.server import is_loopback
 from turnwright.launch.export.errors import ServiceError
 
 
-def require_token(host: str, token: str | None) -> None:
-    """Refuse to serve a network without a token; raises ConfigError."""
-    if token is None and not is_loopback(host):
+def require_safe_binding(host: str, *, token: str | None, tls: bool, allow_plain_http: bool) -> None:
+    """Refuse to serve a network without a token, or to let one travel unencrypted; raises ConfigError."""
+    if is_loopback(host):
+        return
+    if token is None:
         raise ConfigError(
             f"host {host!r} can be reached from other machines and anyone could play, reset and read rewards: give a "
             "token (--token, or TURNWRIGHT_EXPORT_TOKEN), or bind 127.0.0.1"
+        )
+    if not tls and not allow_plain_http:
+        raise ConfigError(
+            f"host {host!r} can be reached from other machines and the token would travel unencrypted: give "
+            "--tls-certificate and --tls-key, bind 127.0.0.1, or --allow-plain-http when a proxy in front encrypts"
         )
 
 

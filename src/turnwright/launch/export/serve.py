@@ -15,8 +15,8 @@ from typing import Any, Literal
 from turnwright.core.errors import ConfigError
 from turnwright.core.task import Split
 from turnwright.environments.load import load_environment
-from turnwright.gateway.http.server import GatewayServer, bind
-from turnwright.launch.export.access import require_token
+from turnwright.gateway.http.server import GatewayServer, Tls, bind
+from turnwright.launch.export.access import require_safe_binding
 from turnwright.launch.export.choice import Choice
 from turnwright.launch.export.errors import ServiceError
 from turnwright.launch.export.mcp_http import mcp_app
@@ -39,6 +39,10 @@ class Export:
     """None = pipes, which only MCP has; 0 = any free port."""
     host: str = "127.0.0.1"
     token: str | None = None
+    """What clients must send."""
+    tls: Tls | None = None
+    allow_plain_http: bool = False
+    """Something in front of the server encrypts."""
     split: Split | None = None
     """Where tasks come from that nobody names."""
     task: str | None = None
@@ -85,7 +89,9 @@ async def _serve(export: Export, on_open: Callable[[str], None]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if export.port is not None:
-        require_token(export.host, export.token)
+        require_safe_binding(
+            export.host, token=export.token, tls=export.tls is not None, allow_plain_http=export.allow_plain_http
+        )
     choice = Choice(task_id=export.task, split=export.split, seed=export.seed)
     prototype = load_environment(export.environment, export.options)
     async with open_sessions(prototype, limits=export.limits, split=export.split, episodes=export.episodes) as sessions:
@@ -99,7 +105,7 @@ async def _serve(export: Export, on_open: Callable[[str], None]) -> None:
             if export.way == "mcp"
             else openenv_app(short_name(export.environment), sessions, token=export.token, choice=choice)
         )
-        listener = bind(export.host, export.port)
+        listener = bind(export.host, export.port, tls=export.tls)
         async with GatewayServer(app, listener, grace_seconds=1.0, sockets=export.way == "openenv") as server:
             on_open(server.url)
             await stop.wait()
