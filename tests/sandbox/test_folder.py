@@ -27,6 +27,7 @@ def test_a_folder_is_there_and_then_gone(own_temporary_folder: Path) -> None:
     assert list(own_temporary_folder.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_nest_too_deep_for_any_path_goes(own_temporary_folder: Path) -> None:
     with held_folder() as top:
         folder = os.open(top, os.O_RDONLY)

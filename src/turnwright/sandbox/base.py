@@ -105,7 +105,10 @@ class Workspace(Protocol):
         ...
 
     def files(self) -> tuple[str, ...]:
-        """Return the paths of all regular files, relative to the workspace, sorted."""
+        """Return the paths of all regular files, relative to the workspace, sorted.
+
+        Bytes of a name that are no UTF-8 are written as ``os.fsdecode`` does; deeper than 128 folders nobody looks.
+        """
         ...
 
     def run(
@@ -116,7 +119,10 @@ class Workspace(Protocol):
         environment: Mapping[str, str] | None = None,
         limits: SandboxLimits | None = None,
     ) -> RunResult:
-        """Run a program in the workspace until it and all it started have ended.
+        """Run a program in the workspace until it has ended; what it leaves running is ended with it.
+
+        A program that is not there or cannot be started has exit code 127 or 126, as in a shell, and says so on
+        standard error. Nothing of the temporary folder (TMPDIR, also HOME) is left afterwards.
 
         Args:
             command: Program and arguments; "python3" is the interpreter that runs Turnwright, with its packages.

@@ -129,6 +129,7 @@ class Running:
         try:
             self._process = self._start(settings, launcher, stdin, handed)
         except (OSError, ValueError) as error:
+            self._selector.close()
             raise SandboxError(f"no contained program can be started: {error}") from error
         finally:
             for file in handed:

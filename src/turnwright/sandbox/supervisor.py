@@ -425,7 +425,13 @@ def restrict(rules: dict) -> None:
     if domain < 0:
         raise OSError("landlock_create_ruleset is refused")
     for path, rights in rules["paths"]:
-        place = os.open(path, os.O_PATH)
+        try:
+            place = os.open(path, os.O_PATH)
+        except PermissionError:
+            raise OSError(
+                f"{path} cannot be reached by other users, whom programs run as: allow it (chmod o+x above it), "
+                "or keep the capability DAC_READ_SEARCH"
+            ) from None
         rule = rights.to_bytes(8, sys.byteorder) + place.to_bytes(4, sys.byteorder)
         if system_call(445, domain, 1, rule, 0) < 0:
             raise OSError(f"landlock_add_rule is refused for {path}")
