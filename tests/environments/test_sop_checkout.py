@@ -68,6 +68,10 @@ def test_broken_domain_is_a_finding_beside_those_of_the_others(checkout: Path) -
     found = {(finding.code, finding.where) for finding in environment.findings}
     assert ("format.unreadable", str(checkout / "src/bench/data/broken")) in found
     assert ("tool.unanswered", "gates: tool 'find_badge'") in found
+
+
+@pytest.mark.slow
+def test_audit_of_a_checkout_says_what_could_not_be_loaded(checkout: Path) -> None:
     report = asyncio.run(check(f"sop:{checkout}"))
     assert "format.unreadable" in {finding.code for finding in report.findings}
 

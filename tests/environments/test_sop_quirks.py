@@ -202,6 +202,7 @@ def _require_usable(environment: SopEnvironment) -> None:
     assert all(finding.cure for finding in environment.findings)
 
 
+@pytest.mark.slow
 def test_audit_of_a_quirky_folder_reports_and_does_not_break(tmp_path: Path) -> None:
     rows = [(str(i), "", "x", "", "maybe", "nan", ("yes", "no", "")[i % 3]) for i in range(12)]
     path = write_domain(tmp_path / "odd", metadata={}, rows=rows, toolspecs=ODD_TOOLS["odd types"])
