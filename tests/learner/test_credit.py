@@ -119,7 +119,7 @@ RATIOS = (1.3, 0.7, 1.0, 1.4, 0.6)
 
 
 def spread_groups(policy: Policy) -> list[TrainableGroup]:
-    """Return groups whose attempts differ in tokens, length, reward and rewards per turn, at ratios around each clip."""
+    """Return groups whose attempts differ in tokens, size, reward and rewards per turn, at ratios around each clip."""
     groups = on_policy_groups(policy, rewards=((1, 0, 0, 1), (0, 1, 0, 0), (1, 1, 1, 1)))
     return [replace(one, attempts=tuple(_with_turns(a) for a in one.attempts)) for one in groups]
 
