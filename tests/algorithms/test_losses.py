@@ -112,7 +112,7 @@ def test_gspo_by_hand():
     # Log-ratios 0.2, 0.4 and 0.3, -0.1: s = e^0.3 = 1.349859 and e^0.1 = 1.105171, thresholds 0.9 and 1.2.
     logprobs = numbers(-0.8, -0.6, -0.7, -1.1).requires_grad_()
     result = gspo_loss(
-        logprobs, numbers(-1, -1, -1, -1), numbers(1, -2), numbers(0.5, 0.5), torch.tensor([2, 2]),
+        logprobs, numbers(-1, -1, -1, -1), numbers(1, 1, -2, -2), numbers(0.25, 0.25, 0.25, 0.25), torch.tensor([2, 2]),
         clip_low_threshold=0.9, clip_high_threshold=1.2,
     )  # fmt: skip
     result.loss.backward()
@@ -121,6 +121,26 @@ def test_gspo_by_hand():
     assert logprobs.grad.tolist() == pytest.approx([0, 0, *[0.5 * 2 * math.exp(0.1) / 2] * 2])
     assert result.clipped_T.tolist() == [True, True, False, False]
     assert result.ratio_T.tolist() == pytest.approx([math.exp(0.3)] * 2 + [math.exp(0.1)] * 2)
+
+
+@given(TOKENS, st.integers(1, 10))
+def test_gspo_per_token_has_the_gradient_of_gspo_per_sequence(tokens: list, cut: int):
+    """-sum_i c_i min(s_i A_i, clip(s_i) A_i) with s_i differentiable, for sequences of equal advantage."""
+    logprobs, old, _, _ = numbers(*(x for token in tokens for x in token)).reshape(-1, 4).T
+    lengths = [length for length in (min(cut, len(tokens)), len(tokens) - cut) if length > 0]
+    signs, shares = [1.5, -2.0][: len(lengths)], [0.4, 0.6][: len(lengths)]
+    leaf = logprobs.clone().requires_grad_()
+    parts = zip((leaf - old).split(lengths), signs, shares, strict=True)
+    ratios = [(part.mean().exp(), a, c) for part, a, c in parts]
+    by_sequence = -sum(c * torch.minimum(s * a, s.clamp(LOW, HIGH) * a) for s, a, c in ratios)
+    (expected,) = torch.autograd.grad(by_sequence, leaf)
+    advantages = numbers(*(a for a, n in zip(signs, lengths, strict=True) for _ in range(n)))
+    weights = numbers(*(c / n for c, n in zip(shares, lengths, strict=True) for _ in range(n)))
+    limits = {"clip_low_threshold": LOW, "clip_high_threshold": HIGH}
+    result = gspo_loss(leaf, old, advantages, weights, torch.tensor(lengths), **limits)
+    (ours,) = torch.autograd.grad(result.loss, leaf)
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
+    assert result.loss.item() == pytest.approx(by_sequence.item(), abs=1e-9)
 
 
 @given(TOKENS)

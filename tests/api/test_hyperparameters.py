@@ -34,7 +34,7 @@ def test_an_unknown_name_is_an_attribute_error(hyperparameters: Hyperparameters)
     [
         ("group_size", 1, "algorithm.group_size = 1: expected int, >= 2"),
         ("group_size", "4", "algorithm.group_size = '4': expected int, >= 2"),
-        ("loss_fn", "dpo", "expected 'ppo'"),
+        ("loss_fn", "dpo", "expected 'importance_sampling' or 'ppo'"),
         ("learning_rate", 0.0, "expected float, > 0, <= 1"),
     ],
 )

@@ -26,7 +26,11 @@ def problem(values: dict[str, Any], *overrides: str) -> str:
 def test_each_value_knows_its_source(tmp_path: Path) -> None:
     path = write(tmp_path, '[environment]\nname = "orders"\n[algorithm]\ngroup_size = 4\nglobal_batch_size = 8\n')
     resolved = resolve(path, ["algorithm.group_size=16"])
-    found = {s.key: (s.value, s.source) for s in resolved.settings() if s.key.startswith("algorithm.g")}
+    found = {
+        s.key: (s.value, s.source)
+        for s in resolved.settings()
+        if s.key.startswith(("algorithm.group", "algorithm.global"))
+    }
     assert found == {"algorithm.group_size": (16, "override"), "algorithm.global_batch_size": (8, "run.toml")}
     assert resolved.get_info("group_size").default == 8
     assert resolved.get_info("loss_fn").source == "default"
@@ -184,8 +188,13 @@ CHANGED: dict[str, Any] = {
     "learner.sampler_gap_warn": 0.02,
     "sampling.max_sequence_length": 4096,
     "model.dtype": None,
-    "algorithm.advantage_method": None,
-    "algorithm.loss_fn": None,
+    "algorithm.advantage_method": "rloo",
+    "algorithm.gamma": None,
+    "algorithm.advantage_k": None,
+    "algorithm.advantage_k_form": None,
+    "algorithm.loss_fn": "cispo",
+    "algorithm.literal_thresholds": None,
+    "algorithm.dual_clip": 3.0,
     "tracking.mlflow_uri": None,
     "evaluation.split": "train",
     "algorithm.truncated": "mask",

@@ -15,9 +15,11 @@ from learner.material import attempt, group
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableGroup
 from turnwright.learner.batch import Batch, BatchSettings, build_batch
+from turnwright.learner.credit import AdvantageSettings
 
 A = group("a", attempt("a", 0, 1.0, [1.5, 1.0]), attempt("a", 1, 0.0, [0.5, 1.0, 2.0]))
 B = group("b", attempt("b", 0, 0.5, [1.0] * 4), attempt("b", 1, 0.5, [1.0]))
+PLAIN = AdvantageSettings(normalization=False)
 NORMALISED = 0.5 / (math.sqrt(0.5) + 1e-6)
 
 
@@ -28,14 +30,14 @@ def weights(batch: Batch, update: int = 0) -> list[float]:
 def test_advantages_and_token_weights_by_hand():
     batch = build_batch([A, B], BatchSettings())
     assert batch.advantages == pytest.approx([NORMALISED, -NORMALISED], rel=1e-12)
-    assert [entry.advantage for entry in batch.updates[0]] == list(batch.advantages)
+    assert [set(entry.advantages) for entry in batch.updates[0]] == [{value} for value in batch.advantages]
     assert weights(batch) == [1 / 10, 1 / 10]
     assert (batch.num_groups, batch.num_live_groups, batch.num_attempts) == (2, 1, 4)
     assert (batch.zero_adv_nonzero_reward, batch.zero_adv_zero_reward, batch.num_small_groups) == (1, 0, 0)
 
 
 def test_without_normalisation_the_mean_is_subtracted_and_nothing_else():
-    batch = build_batch([A, B], BatchSettings(advantage_normalization=False))
+    batch = build_batch([A, B], BatchSettings(advantages=PLAIN))
     assert batch.advantages == (0.5, -0.5)
 
 
@@ -73,7 +75,7 @@ LIMITED = group(
     [("reward", [1.0, 0.0, 0.9], 6), ("zero", [1.0, 0.0, 0.0], 6), ("mask", [1.0, 0.0], 2)],
 )
 def test_truncated_attempts_count_as_told(truncated, rewards: list[float], num_tokens: int):
-    batch = build_batch([LIMITED], BatchSettings(truncated=truncated, advantage_normalization=False))
+    batch = build_batch([LIMITED], BatchSettings(truncated=truncated, advantages=PLAIN))
     mean = sum(rewards) / len(rewards)
     assert batch.advantages == pytest.approx([reward - mean for reward in rewards])
     assert weights(batch) == pytest.approx([1 / num_tokens] * len(rewards))

@@ -19,8 +19,10 @@ from turnwright.core.errors import SamplerMismatchError, TrainingError
 from turnwright.core.group import TrainableGroup
 from turnwright.core.update import Step
 from turnwright.learner.batch import BatchSettings
+from turnwright.learner.credit import AdvantageSettings
 from turnwright.learner.step import StepSettings, take_step
 
+PLAIN = AdvantageSettings(normalization=False)
 SETTINGS = StepSettings(batch=BatchSettings())
 BY_HAND = StepSettings(batch=BatchSettings(), sampler_gap_warn=1e3, sampler_kl_warn=1e3)
 """Takes ratios far from 1 for what they are."""
@@ -93,7 +95,7 @@ def test_ppo_by_hand_without_normalisation_per_rollout():
     """A = +-0.5; weights 1 / (2 * 2) and 1 / (2 * 3): -(0.5 * 2.2 / 4 - 0.5 * 3.8 / 6) = 0.0416667."""
     policy = uniform_policy()
     groups = [group("a", attempt("a", 0, 1.0, [1.5, 1.0]), attempt("a", 1, 0.0, [0.5, 1.0, 2.0]))]
-    settings = replace(BY_HAND, batch=BatchSettings(advantage_normalization=False, aggregation="rollout"))
+    settings = replace(BY_HAND, batch=BatchSettings(advantages=PLAIN, aggregation="rollout"))
     metrics = take_step(policy, optimizer_of(policy), groups, settings, step=1).metrics
     assert metrics["training/loss"] == pytest.approx(0.0416667, abs=1e-6)
 
@@ -210,7 +212,7 @@ def test_a_reward_that_is_not_finite_stops_before_any_weight_changes(reward: flo
 def test_a_gradient_that_is_not_finite_stops_with_the_weights_unchanged():
     policy = tiny_policy()
     before = weights_of(policy)
-    settings = replace(SETTINGS, batch=BatchSettings(advantage_normalization=False))
+    settings = replace(SETTINGS, batch=BatchSettings(advantages=PLAIN))
     with pytest.raises(TrainingError, match="gradient of update 1 is not finite"):
         take_step(policy, optimizer_of(policy), on_policy_groups(policy, rewards=((1e300, 0),)), settings, step=1)
     assert unchanged(policy, before)

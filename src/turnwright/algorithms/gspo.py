@@ -1,10 +1,13 @@
-"""GSPO: PPO's clipped surrogate with one ratio per sequence (arXiv:2507.18071, eq. 5 to 7).
+"""GSPO: PPO's clipped surrogate with one ratio per sequence (arXiv:2507.18071), in its form per token (eq. 13 and 14).
 
-    loss = - sum_i c_i min(s_i A_i, clip(s_i, low, high) A_i),     s_i = exp( mean over t of log p_t - log old_t )
+    loss = - sum_t c_t min(s_t A_t, clip(s_t, low, high) A_t),     s_t = sg[s_i] p_t / sg[p_t]
+    s_i  = exp( mean over the tokens of sequence i of log p - log old )
 
-The mean over the l_i trained tokens of a sequence keeps s near 1 whatever its length, so that thresholds lie much
-closer to 1 than those of a token's ratio: 1 - 3e-4 and 1 + 4e-4 in the paper. A sequence is a row, and c_i its weight
-in the update; an attempt that was cut into several rows has no single ratio.
+sg stops the gradient. s_t has the value of the sequence's ratio and the gradient of its own token, so that tokens of a
+sequence may have advantages of their own; where they are equal and c_t = c_i / l_i, loss and gradient are those of
+the form per sequence (eq. 5). The mean keeps s near 1 whatever the length: thresholds lie much closer to 1 than those
+of a token's ratio, 1 - 3e-4 and 1 + 4e-4 in the paper. A sequence is a row; an attempt that was cut into several rows
+has no single ratio.
 
 Legend: _S = sequences of one pass, _T = their trained tokens, one sequence after the other.
 """
@@ -18,8 +21,8 @@ from turnwright.algorithms.policy_loss import PolicyLoss
 def gspo_loss(
     logprobs_T: Tensor,
     old_logprobs_T: Tensor,
-    advantages_S: Tensor,
-    weights_S: Tensor,
+    advantages_T: Tensor,
+    weights_T: Tensor,
     lengths_S: Tensor,
     *,
     clip_low_threshold: float,
@@ -30,21 +33,21 @@ def gspo_loss(
     Args:
         logprobs_T: log p_t, differentiable.
         old_logprobs_T: log old_t.
-        advantages_S: A_i.
-        weights_S: c_i.
-        lengths_S: l_i; they sum to T.
-        clip_low_threshold: Ratio below which a sequence with A < 0 is no longer pushed down.
-        clip_high_threshold: Ratio above which a sequence with A > 0 is no longer pushed up.
+        advantages_T: A_t.
+        weights_T: c_t.
+        lengths_S: Trained tokens l_i of each sequence; they sum to T.
+        clip_low_threshold: Ratio below which tokens with A < 0 are no longer pushed down.
+        clip_high_threshold: Ratio above which tokens with A > 0 are no longer pushed up.
     """
     sequence_T = torch.arange(lengths_S.numel(), device=lengths_S.device).repeat_interleave(lengths_S)
-    summed_S = torch.zeros_like(advantages_S, dtype=logprobs_T.dtype).index_add(
-        0, sequence_T, logprobs_T - old_logprobs_T
-    )
-    ratio_S = (summed_S / lengths_S).exp()
-    free_S = ratio_S * advantages_S
-    bound_S = ratio_S.clamp(clip_low_threshold, clip_high_threshold) * advantages_S
+    difference_T = logprobs_T.detach() - old_logprobs_T
+    summed_S = difference_T.new_zeros(lengths_S.numel()).index_add(0, sequence_T, difference_T)
+    value_T = (summed_S / lengths_S).exp()[sequence_T]
+    ratio_T = value_T * (logprobs_T - logprobs_T.detach()).exp()
+    free_T = ratio_T * advantages_T
+    bound_T = ratio_T.clamp(clip_low_threshold, clip_high_threshold) * advantages_T
     return PolicyLoss(
-        loss=-(weights_S * torch.minimum(free_S, bound_S)).sum(),
-        ratio_T=ratio_S.detach()[sequence_T],
-        clipped_T=(bound_S < free_S).detach()[sequence_T],
+        loss=-(weights_T * torch.minimum(free_T, bound_T)).sum(),
+        ratio_T=value_T,
+        clipped_T=(bound_T < free_T).detach(),
     )

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from turnwright.config.algorithms import algorithm_problems
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.mixing import EnvironmentChoice
 from turnwright.config.reaching import Agent, Gateway
@@ -42,7 +43,12 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _check_across_sections(self) -> Self:
-        problems = [*self._impossible_schedules(), *self._settings_without_effect(), *self._limits_at_odds()]
+        problems = [
+            *self._impossible_schedules(),
+            *algorithm_problems(self.algorithm),
+            *self._settings_without_effect(),
+            *self._limits_at_odds(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self

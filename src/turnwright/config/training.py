@@ -1,10 +1,32 @@
 """Sections that shape what is learned: run, model, algorithm, sampling, optimizer, schedule."""
 
+import math
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
 from turnwright.config.section import Section
+
+AdvantageMethod = Literal[
+    "monte_carlo",
+    "group_based",
+    "group_based_per_turn",
+    "rloo",
+    "reinforce_pp",
+    "reinforce_pp_baseline",
+    "opo",
+    "grpo_passk",
+    "gpg",
+]
+LossName = Literal["importance_sampling", "ppo", "cispo", "gspo"]
+CLIP_THRESHOLDS: Mapping[LossName, tuple[float, float]] = {
+    "importance_sampling": (0.0, math.inf),
+    "ppo": (0.8, 1.2),
+    "cispo": (0.0, 6.0),
+    "gspo": (1 - 3e-4, 1 + 4e-4),
+}
+"""Bounds of the ratio that each loss was published with; importance_sampling has none."""
 
 
 class Run(Section):
@@ -32,16 +54,26 @@ class Model(Section):
 class Algorithm(Section):
     """[algorithm]: advantages and loss; formulas and papers are in the modules of ``algorithms/``."""
 
-    advantage_method: Literal["group_based"] = "group_based"
+    advantage_method: AdvantageMethod = "group_based"
     """How rewards become advantages; group_based is GRPO's reward minus the group's mean."""
     advantage_normalization: bool = True
-    """Divide group_based advantages by the group's standard deviation."""
-    loss_fn: Literal["ppo"] = "ppo"
+    """Divide advantages of group_based and group_based_per_turn by the group's standard deviation."""
+    gamma: float = Field(default=1.0, ge=0, le=1)
+    """Discount per turn of monte_carlo and group_based_per_turn."""
+    advantage_k: int | None = Field(default=None, ge=2)
+    """Attempts of which grpo_passk counts the best; unset = half of ``group_size``, at least 2."""
+    advantage_k_form: Literal["subset", "analytic", "max_minus_second"] = "subset"
+    """Form of grpo_passk: any rewards; standardised, for rewards 0 and 1; or only the best of the whole group."""
+    loss_fn: LossName = "ppo"
     """Policy loss."""
-    clip_low_threshold: float = Field(default=0.8, ge=0, le=1)
-    """Lower bound of the ratio, absolute."""
-    clip_high_threshold: float = Field(default=1.2, ge=1, le=10)
-    """Upper bound of the ratio, absolute."""
+    clip_low_threshold: float | None = Field(default=None, ge=0, le=1)
+    """Lower bound of the ratio, absolute; unset = the loss's own: ppo 0.8, cispo 0, gspo 0.9997."""
+    clip_high_threshold: float | None = Field(default=None, ge=1, le=10)
+    """Upper bound of the ratio, absolute; unset = the loss's own: ppo 1.2, cispo 6, gspo 1.0004."""
+    literal_thresholds: bool = False
+    """Take clip_low_threshold = 1 literally with cispo, which raises every ratio below 1 to 1."""
+    dual_clip: float | None = Field(default=None, gt=1)
+    """Ratio above which ppo stops pushing down a token of negative advantage; unset = none, 3 in the paper."""
     group_size: int = Field(default=8, ge=2)
     """Attempts at one task that share a baseline."""
     global_batch_size: int = Field(default=16, ge=1)
@@ -54,6 +86,20 @@ class Algorithm(Section):
     """Weight of a loss term: equal per sampled token, or mean over an attempt's tokens and then over attempts."""
     normalise: Literal["all", "live"] = "all"
     """Sampled tokens that the loss divides by: of all groups, or only of those whose rewards differ."""
+
+    @property
+    def clip_thresholds(self) -> tuple[float, float]:
+        """Lower and upper bound of the ratio, those of the loss where they are not set."""
+        low, high = CLIP_THRESHOLDS[self.loss_fn]
+        return (
+            low if self.clip_low_threshold is None else self.clip_low_threshold,
+            high if self.clip_high_threshold is None else self.clip_high_threshold,
+        )
+
+    @property
+    def best_of(self) -> int:
+        """Attempts of which grpo_passk counts the best."""
+        return self.advantage_k or max(2, self.group_size // 2)
 
 
 class Sampling(Section):

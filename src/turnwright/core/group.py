@@ -1,6 +1,7 @@
 """Group: the attempts at one task that share a baseline."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.outcome import Failed
@@ -37,11 +38,19 @@ class TrainableAttempt:
     reward: float
     rows: tuple[Row, ...]
     truncated: bool = False
+    turn_rewards: Mapping[int, float] = field(default_factory=dict[int, float])
+    """By turn, where each has its own; they sum to ``reward``. Empty: the last turn earned it all."""
 
     @property
     def num_sampled_tokens(self) -> int:
         """Sampled tokens that are trained, over all rows."""
         return sum(row.num_trained_tokens for row in self.rows)
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """Turns that have a trained token or a reward, in order."""
+        trained = {turn for row in self.rows for turn in row.turn_index if turn >= 0}
+        return tuple(sorted(trained | self.turn_rewards.keys()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ from turnwright.launch.licences import trained_licences
 from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.launch.views import Views, log_to
 from turnwright.learner.batch import BatchSettings
+from turnwright.learner.credit import AdvantageSettings
+from turnwright.learner.objective import LossSettings
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.step import StepSettings
 from turnwright.models.load import Policy, load_policy, require_determinism
@@ -193,14 +195,24 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         ),
         step_settings=StepSettings(
             batch=BatchSettings(
-                advantage_normalization=algorithm.advantage_normalization,
+                advantages=AdvantageSettings(
+                    method=algorithm.advantage_method,
+                    normalization=algorithm.advantage_normalization,
+                    gamma=algorithm.gamma,
+                    k=algorithm.best_of,
+                    k_form=algorithm.advantage_k_form,
+                ),
                 aggregation=algorithm.aggregation,
                 normalise=algorithm.normalise,
                 truncated=algorithm.truncated,
                 updates_per_step=algorithm.updates_per_step,
             ),
-            clip_low_threshold=algorithm.clip_low_threshold,
-            clip_high_threshold=algorithm.clip_high_threshold,
+            loss=LossSettings(
+                loss_fn=algorithm.loss_fn,
+                clip_low_threshold=algorithm.clip_thresholds[0],
+                clip_high_threshold=algorithm.clip_thresholds[1],
+                dual_clip=algorithm.dual_clip,
+            ),
             tokens_per_microbatch=config.learner.tokens_per_microbatch,
             sampler_gap_warn=config.learner.sampler_gap_warn,
             sampler_kl_warn=config.learner.sampler_kl_warn,

@@ -7,17 +7,18 @@ and the step raises before it changes a weight.
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from turnwright.algorithms.divergence import k3
-from turnwright.algorithms.ppo import ppo_loss
-from turnwright.core.errors import SamplerMismatchError
+from turnwright.core.errors import SamplerMismatchError, TrainingError
 from turnwright.core.group import TrainableGroup
 from turnwright.core.update import Step
 from turnwright.learner.batch import Batch, BatchSettings, WeightedRow, build_batch
+from turnwright.learner.objective import LossSettings, policy_loss
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.packing import pack
 from turnwright.models.forward import score_tokens
@@ -33,8 +34,7 @@ class StepSettings:
     """Names and meaning as in [algorithm] and [learner]."""
 
     batch: BatchSettings
-    clip_low_threshold: float = 0.8
-    clip_high_threshold: float = 1.2
+    loss: LossSettings = field(default_factory=LossSettings)
     tokens_per_microbatch: int = 8192
     sampler_gap_warn: float = 1e-5
     """Mean |log p - log q| of the first update above which something is wrong."""
@@ -66,6 +66,8 @@ def take_step(
             of the last finite update.
     """
     batch = build_batch(groups, settings.batch)
+    if settings.loss.loss_fn == "gspo":
+        _require_one_row_each(batch)
     metrics = _batch_metrics(batch) | _domain_metrics(groups, settings.batch)
     reports: list[_Tokens] = []
     grad_norms: list[float] = []
@@ -84,6 +86,17 @@ def take_step(
     return Step(step=step, num_updates=len(reports), metrics=metrics)
 
 
+def _require_one_row_each(batch: Batch) -> None:
+    """A sequence ratio is that of a row: of an attempt that was cut there would be several."""
+    keys = Counter(entry.row.key for rows in batch.updates for entry in rows)
+    key, count = next(iter(keys.most_common(1)), (None, 1))
+    if count > 1:
+        raise TrainingError(
+            f"loss_fn = 'gspo' needs one row per attempt, and episode {str(key)!r} was cut into {count}: its history "
+            "changed on the way (training/turns_fork counts that); use loss_fn = 'ppo', or keep the history"
+        )
+
+
 def _accumulate(policy: Policy, weighted: Sequence[WeightedRow], settings: StepSettings) -> _Tokens:
     """Run the passes of one update and leave the gradient in the parameters."""
     device = policy.device
@@ -94,25 +107,18 @@ def _accumulate(policy: Policy, weighted: Sequence[WeightedRow], settings: StepS
     total = 0.0
     for members in passes:
         chosen = [weighted[index] for index in members]
-        counts = torch.tensor([entry.row.num_trained_tokens for entry in chosen])
+        counts = torch.tensor([entry.row.num_trained_tokens for entry in chosen], device=device)
         sampled = [q for entry in chosen for q, on in zip(entry.row.logprobs, entry.row.trained, strict=True) if on]
         sampled_T = torch.tensor(sampled, device=device)
-        advantages_T = torch.tensor([entry.advantage for entry in chosen]).repeat_interleave(counts).to(device)
-        weights_T = torch.tensor([entry.weight for entry in chosen]).repeat_interleave(counts).to(device)
+        advantages_T = torch.tensor([value for entry in chosen for value in entry.advantages], device=device)
+        weights_T = torch.tensor([entry.weight for entry in chosen], device=device).repeat_interleave(counts)
         scores = score_tokens(
             policy,
             [entry.row.token_ids for entry in chosen],
             [entry.row.trained for entry in chosen],
             [entry.row.temperature for entry in chosen],
         )
-        result = ppo_loss(
-            scores.logprobs,
-            sampled_T,
-            advantages_T,
-            weights_T,
-            clip_low_threshold=settings.clip_low_threshold,
-            clip_high_threshold=settings.clip_high_threshold,
-        )
+        result = policy_loss(scores.logprobs, sampled_T, advantages_T, weights_T, counts, settings.loss)
         result.loss.backward()
         total += result.loss.item()
         logprobs_T = scores.logprobs.detach()

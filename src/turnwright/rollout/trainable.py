@@ -1,7 +1,8 @@
 """What the learner gets of a step: groups of attempts in, rows with their rewards out, and where the tokens went."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from turnwright.core.errors import AlignmentError
 from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
 from turnwright.core.outcome import Failed, Truncated
 from turnwright.core.trajectory import Row
@@ -22,10 +23,35 @@ def trainable_groups(groups: Sequence[Group]) -> tuple[list[TrainableGroup], lis
             rows = cut_rows(attempt.trajectory)
             every += rows
             truncated = isinstance(attempt.episode.outcome, Truncated)
-            attempts.append(TrainableAttempt(key=attempt.episode.key, reward=reward, rows=rows, truncated=truncated))
+            attempts.append(
+                TrainableAttempt(
+                    key=attempt.episode.key,
+                    reward=reward,
+                    rows=rows,
+                    truncated=truncated,
+                    turn_rewards=turn_rewards(attempt),
+                )
+            )
         task = group.task
         trainable.append(TrainableGroup(task_id=task.id, attempts=tuple(attempts), domain=task.domain))
     return trainable, every
+
+
+def turn_rewards(attempt: Attempt) -> Mapping[int, float]:
+    """Return the rewards of an attempt by the turn they are for; empty when it has one reward as a whole.
+
+    Raises AlignmentError when there is not one per turn whose reply arrived.
+    """
+    outcome = attempt.episode.outcome
+    if isinstance(outcome, Failed) or not outcome.turn_values:
+        return {}
+    turns = [turn.index for turn in attempt.trajectory.turns if not turn.abandoned]
+    if len(turns) != len(outcome.turn_values):
+        raise AlignmentError(
+            f"rewards per turn must align with the turns whose reply arrived: got {len(outcome.turn_values)}, expected "
+            f"{len(turns)} (episode {str(attempt.episode.key)!r})"
+        )
+    return dict(zip(turns, outcome.turn_values, strict=True))
 
 
 def token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str, float]:
