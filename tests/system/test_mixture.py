@@ -125,11 +125,10 @@ def test_a_mixture_is_planned_evaluated_compared_reported_and_measured(
     plan = turnwright("train", recipe, "--dry-run", "environment.mixture.words.weight=1.0")
     assert plan.code == 0, plan.err
     assert "run.toml + override" in plan.out
-    assert (
-        "domain returns: 66.7% of the groups, 8 in all, 0.07 passes over 120 training tasks, at most 8 turns"
-        in plan.out
-    )
-    assert "domain words: 33.3% of the groups, 4 in all, 2.00 passes over 2 training tasks, at most 5 turns" in plan.out
+    assert plan.out.splitlines()[-2:] == [
+        "domain returns: 66.7% of the groups, 6 in all, 0.05 passes over 120 training tasks, at most 8 turns",
+        "domain words: 33.3% of the groups, 3 in all, 1.50 passes over 2 training tasks, at most 5 turns",
+    ]
 
     done = turnwright("train", recipe, "run.name=mixed", "schedule.max_steps=1", "run.deterministic=false")
     assert (done.code, done.err) == (0, "")
