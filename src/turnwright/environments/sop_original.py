@@ -45,6 +45,9 @@ IDS = frozenset({"id", "task_id", "email_id", "product_id"})
 """Keys that are never read as a decision."""
 LONGEST_PLAIN = 100
 PREFIXES = ("final answer:", "decision:", "result:", "output:")
+INTEGER = re.compile(r"\s*[+-]?\d+\s*")
+LARGEST = 2**63
+"""Whole numbers from here on make no column of floats."""
 BLOCK = re.compile(r"<final_output>\s*(\{.*?\})\s*</final_output>", re.DOTALL | re.IGNORECASE)
 PAIR = re.compile(r"<(\w+)>(.*?)</\1>", re.DOTALL | re.IGNORECASE)
 WRAPPERS = ("final_response", "final_decision", "response", "output")
@@ -105,9 +108,12 @@ def _printed(cells: Sequence[str]) -> list[str]:
 def _printer(filled: Sequence[str], *, holes: bool) -> Callable[[str], str]:
     if filled and all(cell in ("True", "False", "TRUE", "FALSE", "true", "false") for cell in filled):
         return str.capitalize
-    if filled and all(re.fullmatch(r"\s*[+-]?\d{1,18}\s*", cell) for cell in filled):
+    if filled and all(INTEGER.fullmatch(cell) for cell in filled):
+        if not holes:
+            return lambda cell: str(int(cell))
         # A column of whole numbers with a hole in it is a column of floats.
-        return (lambda cell: str(float(cell))) if holes else (lambda cell: str(int(cell)))
+        large = any(abs(int(cell)) >= LARGEST for cell in filled)
+        return str if large else lambda cell: str(float(int(cell)))
     return (lambda cell: str(float(cell))) if filled and all(map(_is_number, filled)) else str
 
 
