@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.conftest import processes_with
-from turnwright.sandbox import RunResult, Sandbox, SandboxLimits, Workspace
+from turnwright.sandbox import RunResult, Sandbox, SandboxError, SandboxLimits, Workspace
 from turnwright.sandbox.base import MEBIBYTE
+from turnwright.sandbox.landlock import LandlockSandbox
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +79,25 @@ if os.fork():
 """
     limits = replace(LIMITS, wall_seconds=0.5, cpu_seconds=20.0)
     assert run(sandbox, began + chain, limits).ending == "wall_time"
+
+
+@pytest.mark.parametrize("abi", [3, 4, 5])
+def test_on_an_older_kernel_a_chain_is_ended_as_one_group(abi: int) -> None:
+    try:
+        older = LandlockSandbox()
+    except SandboxError as error:
+        pytest.skip(str(error))
+    older._abi = abi
+    chain = f"""
+if os.fork():
+    time.sleep({ENDLESS})
+os.setsid()
+os.setpgid(0, 0)
+while True:
+    if os.fork():
+        os._exit(0)
+"""
+    assert run(older, chain, replace(LIMITS, wall_seconds=0.5, cpu_seconds=20.0)).ending == "wall_time"
 
 
 def test_a_thread_bomb_gets_no_more_threads_than_allowed(sandbox: Sandbox) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from turnwright.sandbox.base import SandboxError, SandboxLimits, Workspace
-from turnwright.sandbox.contained import Place, contained_workspace, interpreter_folders
+from turnwright.sandbox.contained import Place, contained_workspace, interpreter_folders, open_to_all
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
 from turnwright.sandbox.supervised import Settings, sealed
@@ -56,7 +56,13 @@ class BubblewrapSandbox:
         if place.user is None:
             # Before Linux 5.14 the kernel counts all processes of the user, since then those of the namespace.
             others = 1 if _kernel() >= (5, 14) else tasks_of_this_user()
-        return replace(settings, namespaced=True, other_processes=others)
+        shown = (*interpreter_folders(), *place.readable)
+        return replace(
+            settings,
+            namespaced=True,
+            other_processes=others,
+            keep_reading=place.user is not None and not all(map(open_to_all, shown)),
+        )
 
     def command(self, place: Place, supervisor: Sequence[str], handed: list[int]) -> list[str]:
         """Return the command that starts the supervisor as the first process of a namespace."""

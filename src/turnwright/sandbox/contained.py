@@ -225,6 +225,12 @@ def can_be_seen(path: Path) -> bool:
     return True
 
 
+def open_to_all(path: Path) -> bool:
+    """Return whether the mode of a file or folder lets every user read it, or look into it."""
+    needed = 0o5 if path.is_dir() else 0o4
+    return path.stat().st_mode & needed == needed
+
+
 def interpreter_folders() -> tuple[Path, ...]:
     """Return the folders of the interpreter and its packages that lie outside /usr, upper ones first."""
     program = Path(sys.executable).resolve()

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from turnwright.sandbox.base import SandboxError, SandboxLimits, Workspace
-from turnwright.sandbox.contained import Place, can_be_seen, contained_workspace, interpreter_folders
+from turnwright.sandbox.contained import Place, can_be_seen, contained_workspace, interpreter_folders, open_to_all
 from turnwright.sandbox.folder import sweep_folders
 from turnwright.sandbox.seccomp import Filter, filter_program
 from turnwright.sandbox.supervised import Settings
@@ -70,6 +70,7 @@ class LandlockSandbox:
         return replace(
             settings,
             other_processes=tasks_of_this_user() if shares_user else 0,
+            keep_reading=not shares_user and not _open_on_the_way(place),
             scoped=self._abi >= SCOPE_ABI,
             landlock={"handled": self._handled, "paths": self._rules(place)},
             seccomp=self._filters[shares_user],
@@ -114,6 +115,13 @@ class LandlockSandbox:
 def landlock_abi() -> int:
     """Return the version of Landlock that this kernel speaks; 0 or less = none."""
     return ctypes.CDLL(None, use_errno=True).syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION)
+
+
+def _open_on_the_way(place: Place) -> bool:
+    """Return whether file modes let every user reach what the program may read, and its own folder."""
+    shown = (*interpreter_folders(), *place.readable)
+    above = {folder for path in (*shown, place.files) for folder in path.parents}
+    return all(map(open_to_all, shown)) and all(folder.stat().st_mode & 0o1 for folder in above)
 
 
 def _reading(path: Path) -> int:

@@ -51,6 +51,8 @@ class Settings:
     """Never counted as disk."""
     user: int | None = None
     """Whom the program runs as, a user of its own; None = whoever starts the supervisor."""
+    keep_reading: bool = False
+    """That user reads what it can see whatever the file modes say: for an interpreter or files of root alone."""
     other_processes: int = 0
     """Processes and threads of the same user outside the sandbox, which the kernel counts in."""
     namespaced: bool = False
@@ -92,6 +94,7 @@ class Settings:
                 "processes": limits.processes,
                 "wall": self.wall_seconds,
                 "user": self.user,
+                "keep_reading": self.keep_reading,
                 "namespaced": self.namespaced,
                 "scoped": self.scoped,
                 "landlock": self.landlock,

@@ -147,7 +147,7 @@ def contain(settings: dict) -> None:
             value = (min(value[0], most), min(value[1], most))
         resource.setrlimit(number, value)
     if settings["user"] is not None:
-        become(settings["user"])
+        become(settings["user"], keep_reading=settings["keep_reading"])
     if not settings["namespaced"]:
         prctl(PARENT_DEATH, signal.SIGKILL)
         prctl(NO_NEW_PRIVILEGES, 1)
@@ -398,21 +398,25 @@ def shared_memory() -> int:
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
-def become(user: int) -> None:
-    """Become a user without a name; of root's rights only reading is kept, for what the sandbox lets be seen."""
-    import ctypes
-
-    reading = prctl(KEEP_CAPABILITIES, 1, check=False)
+def become(user: int, *, keep_reading: bool) -> None:
+    """Become a user without a name, and keep at most one of root's rights: reading, within what can be seen."""
+    kept = keep_reading and prctl(KEEP_CAPABILITIES, 1, check=False) == 0
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
+    if not kept:
+        return
+    import ctypes
+
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    kept = 1 << READ_ANYTHING
-    for wanted in (kept, 0):
+    # Where the right is not there to be kept, nothing is.
+    for wanted in (1 << READ_ANYTHING, 0):
         sets = (ctypes.c_uint32 * 6)(wanted, wanted, wanted, 0, 0, 0)
         if system_call(CAPSET[os.uname().machine], header, sets) == 0:
             break
-    if reading == 0 and wanted:
+    else:
+        raise OSError("the capabilities of root cannot be given up")
+    if wanted:
         prctl(AMBIENT, 2, READ_ANYTHING, check=False)
 
 
