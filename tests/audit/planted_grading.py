@@ -102,7 +102,7 @@ ANSWERS = (
     ),
     Planted(
         name="one label nearly everywhere",
-        code="floor.majority",
+        code="data.majority",
         where="pay",
         body=(
             "def task_of(self, split, index):\n"

@@ -19,7 +19,7 @@ def check_answer_told(episodes: Sequence[Episode], truths: Truths | None) -> tup
     if truths is None or not episodes:
         return ()
     form = truths.form
-    read = {e.key.task_id: _read(e) for e in episodes if e.key.task_id in truths.by_task}
+    read = {e.key.task_id: read_text(e) for e in episodes if e.key.task_id in truths.by_task}
     texts = list(read.values())
     findings: list[Finding] = []
     if form.tag and not any(form.tag.casefold() in text.casefold() for text in texts):
@@ -57,7 +57,7 @@ def _extra_tag(texts: Sequence[str], tag: str) -> tuple[Finding, ...]:
     )
 
 
-def _read(episode: Episode) -> str:
+def read_text(episode: Episode) -> str:
     """Return all that an agent reads before it answers: opening, tools and what they say."""
     tools = [f"{spec.name} {spec.description}" for spec in episode.tools]
     answers = [response.content for turn in episode.turns for response in turn.responses]

@@ -154,6 +154,16 @@ ATTACKS = (
 )
 
 
+def case_twins(truths: Truths) -> Mapping[str, str]:
+    """Return words of right answers that other right answers have with other capitals, such as mW and MW."""
+    texts = [str(value) for fields in truths.by_task.values() for value in fields.values()]
+    forms: dict[str, dict[str, None]] = {}
+    for word in dict.fromkeys(word for text in texts for word in re.findall(r"[A-Za-z]+", text)):
+        forms.setdefault(word.casefold(), {})[word] = None
+    pairs = [tuple(some)[:2] for some in forms.values() if len(some) > 1]
+    return {one: other for pair in pairs for one, other in (pair, pair[::-1])}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attacks:
     """What came of the attacks."""
@@ -184,7 +194,7 @@ async def check_attacks(
     findings: list[Finding] = []
     played = [*wrong]
     decides = sum(map(judge.by_reward, wrong)) <= ACCEPTED * len(wrong)
-    for attack in ATTACKS if decides else ():
+    for attack in (*ATTACKS, *_other_capitals(truths)) if decides else ():
         verdicts: list[tuple[bool, bool | None]] = []
         texts = ""
         for episode, right, bad in cases:
@@ -216,6 +226,29 @@ def wrong_answer(truths: Truths, task_id: str) -> dict[str, Any]:
 async def _play(prototype: Environment, episode: Episode, text: str, seed: int) -> Episode:
     script = [*(turn.reply for turn in episode.turns[:-1]), say(text)]
     return await play(prototype, episode.task, numbered(script), seed=seed)
+
+
+def _other_capitals(truths: Truths) -> tuple[Attack, ...]:
+    twins = case_twins(truths)
+
+    def write(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
+        def swap(match: re.Match[str]) -> str:
+            return twins.get(match.group(0), match.group(0))
+
+        changed = {n: re.sub(r"[A-Za-z]+", swap, v) if isinstance(v, str) else v for n, v in right.items()}
+        return form.write(changed) if changed != right else None
+
+    if not twins:
+        return ()
+    return (
+        Attack(
+            name="other_capitals",
+            code="grader.case",
+            severity="error",
+            reason=f"capitals alone tell right answers apart here, such as {next(iter(twins.items()))}",
+            write=write,
+        ),
+    )
 
 
 def _share(verdicts: Sequence[tuple[bool, bool | None]]) -> Floor:

@@ -15,6 +15,7 @@ from turnwright.audit.frames import own_code
 from turnwright.audit.guard import guard
 from turnwright.audit.hermetic import check_hermetic
 from turnwright.audit.judge import EpisodeScorer, Judge
+from turnwright.audit.leftovers import look_around
 from turnwright.audit.parity import check_parity
 from turnwright.audit.patience import patience
 from turnwright.audit.quiet import quiet
@@ -78,6 +79,7 @@ async def check(
         allow_network=allow_network,
         processes=processes,
         default_scorer=default_scorer if scorer is None else None,
+        surroundings=look_around(),
         tasks=(),
     )
     boundaries = (run_episode.__code__, check.__code__, read_splits.__code__)

@@ -1,20 +1,40 @@
 """What parts of a shown value give away: letters of an id, the range of a number, the place in a list."""
 
+import base64
 import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 Columns = Mapping[str, Sequence[str | None]]
 
-PARTS: Mapping[str, Callable[[str], str | None]] = {
-    "the letters it begins with": lambda text: _found(r"[A-Za-z]+", text),
-    "the letters it ends with": lambda text: _found(r"[A-Za-z]+(?=$)", text, search=True),
-    "its length": lambda text: str(len(text)),
-}
+SHORTEST_MESSAGE = 4
+"""Characters of a decoded text that are no chance."""
+MOST_CHARACTERS = 8
+"""Characters of an id that are looked at one by one."""
 MOST_INTERVALS = 6
 """Labels that ranges of a number can tell apart."""
 FEWEST_NUMBERS = 20
+
+
+def _character(place: int, text: str) -> str | None:
+    return text[place] if -len(text) <= place < len(text) else None
+
+
+def _found(pattern: str, text: str) -> str | None:
+    match = re.search(pattern, text)
+    return match.group(0) if match else None
+
+
+PARTS: Mapping[str, Callable[[str], str | None]] = {
+    "the letters it begins with": lambda text: _found(r"^[A-Za-z]+", text),
+    "the letters it ends with": lambda text: _found(r"[A-Za-z]+$", text),
+    "its length": lambda text: str(len(text)),
+    **{f"its character {place + 1}": partial(_character, place) for place in range(MOST_CHARACTERS)},
+    **{f"its character {place} from the end": partial(_character, -place) for place in range(1, MOST_CHARACTERS + 1)},
+}
 
 
 def derived_columns(columns: Columns) -> dict[str, list[str | None]]:
@@ -23,6 +43,9 @@ def derived_columns(columns: Columns) -> dict[str, list[str | None]]:
     for where, values in columns.items():
         if not all(value is None or _is_code(value) for value in values):
             continue
+        messages = [None if value is None else decoded(value) for value in values]
+        if all(messages):
+            found[f"{where}: decoded"] = messages
         for part, take in PARTS.items():
             column = [None if value is None else take(value) for value in values]
             if len(set(column)) > 1:
@@ -79,12 +102,18 @@ def _order(pair: tuple[float | None, str | None]) -> tuple[float, str]:
 
 
 def _is_code(value: str) -> bool:
-    return len(value) <= 40 and " " not in value and any(c.isdigit() for c in value)
+    return len(value) <= 200 and " " not in value and any(c.isdigit() for c in value)
 
 
-def _found(pattern: str, text: str, *, search: bool = False) -> str | None:
-    match = re.search(pattern, text) if search else re.match(pattern, text)
-    return match.group(0) if match else None
+def decoded(text: str) -> str | None:
+    """Return what base64 or hexadecimal text says; None where it says nothing that can be read."""
+    found: list[bytes] = []
+    with suppress(ValueError):
+        found.append(bytes.fromhex(text))
+    with suppress(ValueError):
+        found.append(base64.b64decode(text + "=" * (-len(text) % 4), validate=True))
+    readable = [said for one in found if (said := one.decode("utf-8", errors="replace")).isprintable()]
+    return next((said for said in readable if len(said) >= SHORTEST_MESSAGE and "\ufffd" not in said), None)
 
 
 def _number(value: str | None) -> float | None:

@@ -69,8 +69,9 @@ async def check_elsewhere(
     answers = await asyncio.gather(*(_ask(message, hash_seed) for hash_seed in HASH_SEEDS[: processes if some else 0]))
     differences: dict[str, str] = {}
     for there in answers:
-        for here, other in zip(some, there, strict=False):
-            difference = find_difference(here, other)
+        for here in some:
+            other = there.get((here.task.split, here.key.task_id))
+            difference = find_difference(here, other) if other is not None else ""
             if difference:
                 differences.setdefault(here.key.task_id, difference)
     return shorten_list(
@@ -79,7 +80,8 @@ async def check_elsewhere(
                 code="replay.diff",
                 severity="error",
                 where=task_id,
-                evidence=f"the same actions, played in a fresh process: {difference}",
+                evidence=f"the same actions, played in a fresh process with another PYTHONHASHSEED, tasks in reverse: "
+                f"{difference}",
                 cure="sort what comes out of a set, never use hash() or id() of an object, read no clock, and draw "
                 "from the seed given to open() only",
             )
@@ -88,7 +90,7 @@ async def check_elsewhere(
     )
 
 
-async def _ask(message: bytes, hash_seed: int) -> list[Episode]:
+async def _ask(message: bytes, hash_seed: int) -> Mapping[tuple[Split, str], Episode]:
     """Return the episodes that a fresh process plays; none where it does not come to an end."""
     paths = os.pathsep.join(path for path in sys.path if path)
     process = await asyncio.create_subprocess_exec(
@@ -103,25 +105,30 @@ async def _ask(message: bytes, hash_seed: int) -> list[Episode]:
     try:
         answer, _ = await asyncio.wait_for(process.communicate(message), LIMIT_SECONDS)
     except TimeoutError:
-        return []
+        return {}
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return pickle.loads(answer) if process.returncode == 0 else []
+    if process.returncode:
+        return {}
+    return {(episode.task.split, episode.key.task_id): episode for episode in pickle.loads(answer)}
 
 
 async def play_request(request: Request) -> list[Episode]:
-    """Play what another process asks for, up to a task that is not here; without the tasks, which it has itself."""
+    """Play what another process asks for, the last first: what a task leaves for the next one then shows.
+
+    Returned are the episodes without their tasks, which the other process has itself.
+    """
     prototype = load_environment(request.environment, request.options)
     tasks = {(task.split, task.id): task for some in read_splits(prototype).tasks.values() for task in some}
     episodes: list[Episode] = []
     own, boundaries = own_code(type(prototype)), (run_episode.__code__,)
     with guard(own, boundaries, allow_network=request.allow_network):
-        for split, task_id, replies in request.actions:
+        for split, task_id, replies in reversed(request.actions):
             task = tasks.get((split, task_id))
             if task is None:
-                break
+                continue
             episode = await play(prototype, task, numbered(replies), seed=request.seed)
             episodes.append(replace(episode, task=Task(id=task.id, prompt="", split=split)))
     return episodes

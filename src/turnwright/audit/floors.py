@@ -19,6 +19,8 @@ STANDARD_ERRORS = 3.0
 """How far above the majority class an idle play must be before chance no longer explains it."""
 FEWEST_TASKS = 20
 """With fewer tasks, nothing is said about how frequent an answer is."""
+MOST_ALIKE = 0.5
+"""Share of tasks that one and the same course of action may solve where the state of the world is graded."""
 LOPSIDED = 0.9
 """Share of one answer from which there is little left to learn."""
 
@@ -49,10 +51,14 @@ async def check_floors(
     findings = [*_lopsided(majority, len(tasks), truths)]
     limit = majority + STANDARD_ERRORS * math.sqrt(majority * (1 - majority) / max(len(tasks), 1))
     plays = idle_plays(tasks, prototype.instructions, prototype.tool_specs(), truths, seed=seed) if tasks else ()
-    for idle in (*plays, *copied_plays(tasks, solved)):
+    copied = copied_plays(solved, seed=seed) if tasks else ()
+    for idle in (*copied, *plays):
         episodes = [await play(prototype, task, numbered(idle.messages(task)), seed=seed) for task in tasks]
         played[idle.name] = episodes
         shares[idle.name] = judge.share(episodes)
+        if truths is None and idle in copied:
+            # Where the state is graded, doing always the same is what naming the majority class is elsewhere.
+            limit = max(limit, min(shares[idle.name].by_reward, MOST_ALIKE))
         findings += _too_high(idle, shares[idle.name], limit, f"{len(tasks)} tasks; {_told(majority, truths)}")
     shares[MAJORITY_CLASS] = Floor(by_reward=majority, by_score=majority if judge.scorer else None)
     return Floors(shares=shares, findings=tuple(findings), played=played)
@@ -83,7 +89,7 @@ def _lopsided(majority: float, num_tasks: int, truths: Truths | None) -> list[Fi
         return []
     return [
         Finding(
-            code="floor.majority",
+            code="data.majority",
             severity="warning",
             where=f"answer {dict(truths.commonest)}",
             evidence=f"it is right on {majority:.1%} of {num_tasks} tasks: a policy that says nothing else looks good",

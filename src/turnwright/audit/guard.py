@@ -132,4 +132,7 @@ def _stays_here(event: str, arguments: tuple[Any, ...]) -> bool:
 
 
 def _target(event: str, arguments: tuple[Any, ...]) -> str:
-    return str(arguments[1] if event in ("socket.connect", "socket.sendto") else arguments[0])
+    """Return what is reached: address or host, with the port where there is one."""
+    if event in ("socket.connect", "socket.sendto"):
+        return str(arguments[1])
+    return ":".join(str(part) for part in arguments[:2] if part)

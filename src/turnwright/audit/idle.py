@@ -50,14 +50,15 @@ def idle_plays(
     return tuple(plays)
 
 
-def copied_plays(tasks: Sequence[Task], episodes: Sequence[Episode]) -> tuple[IdlePlay, ...]:
+def copied_plays(episodes: Sequence[Episode], *, seed: int) -> tuple[IdlePlay, ...]:
     """Return plays made of what solutions of *other* tasks did, for worlds whose state is graded."""
     actions = {e.key.task_id: tuple(turn.reply for turn in e.turns) for e in episodes}
     acting = [replies for replies in actions.values() if any(reply.tool_calls for reply in replies)]
-    if not acting or len(actions) < 2:
+    talks = any(len(replies) > 1 for replies in actions.values())
+    if len(actions) < 2:
         return ()
-    commonest, _ = Counter(map(_calls, acting)).most_common(1)[0]
-    constant = next(replies for replies in acting if _calls(replies) == commonest)
+    commonest, _ = Counter(map(_calls, acting or actions.values())).most_common(1)[0]
+    constant = next(replies for replies in actions.values() if _calls(replies) == commonest)
     ids = sorted(actions)
     following = dict(zip(ids, (*ids[1:], ids[0]), strict=True))
 
@@ -69,6 +70,16 @@ def copied_plays(tasks: Sequence[Task], episodes: Sequence[Episode]) -> tuple[Id
         first = next((reply for reply in replies if reply.tool_calls), replies[0])
         return [*[first] * max(len(replies) - 1, 1), constant[-1]]
 
+    if not acting:
+        said = sorted({reply.content for replies in actions.values() for reply in replies})
+
+        def every_reply(task: Task) -> Iterable[Message]:
+            order = list(said)
+            generator("audit.every_reply", seed, task.id).shuffle(order)
+            return map(say, order)
+
+        # A world that answers replies: guess at random until it is over.
+        return (IdlePlay(name="every_reply", code="floor.high", messages=every_reply),) if talks else ()
     return (
         IdlePlay(name="same_calls", code="floor.high", messages=lambda task: constant),
         IdlePlay(name="other_task", code="floor.high", messages=other_task),

@@ -33,18 +33,54 @@ GRACE_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What every part of a process shares."""
+
+    variables: Mapping[str, str]
+    """Environment variables, but for the temporary folder, which the audit sets itself."""
+    folder: str
+    """The working directory."""
+
+
+def look_around() -> Surroundings:
+    """Return the surroundings as they are now."""
+    variables = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    try:
+        folder = str(Path.cwd())
+    except FileNotFoundError:
+        folder = "(removed)"
+    return Surroundings(variables=variables, folder=folder)
+
+
+def restore(surroundings: Surroundings) -> None:
+    """Put back what an environment changed and left so, so that the next stage begins as the first one did."""
+    now = look_around()
+    for name in _changed(surroundings.variables, now.variables):
+        os.environ.pop(name, None)
+        if name in surroundings.variables:
+            os.environ[name] = surroundings.variables[name]
+    if now.folder != surroundings.folder:
+        os.chdir(surroundings.folder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Belongings:
     """What a process has, each by a name to show."""
 
     threads: frozenset[str]
     children: frozenset[str]
     descriptors: frozenset[str]
-    variables: Mapping[str, str]
-    folder: str
+    around: Surroundings
 
 
-async def check_leftovers(prototype: Environment, episodes: Sequence[Episode], *, seed: int) -> tuple[Finding, ...]:
-    """Play episodes twice, and report what the second time adds."""
+async def check_leftovers(
+    prototype: Environment, episodes: Sequence[Episode], surroundings: Surroundings, *, seed: int
+) -> tuple[Finding, ...]:
+    """Play episodes twice, and report what the second time adds.
+
+    Variables and working folder are compared with ``surroundings``, from before any episode: what is set to the same
+    value each time is left behind as well.
+    """
     some = episodes[:LEFT_EPISODES]
     with _temporary_folder() as folder:
         await _play_all(prototype, some, seed)
@@ -62,8 +98,8 @@ async def check_leftovers(prototype: Environment, episodes: Sequence[Episode], *
         *_new("thread", after.threads - before.threads, "still runs"),
         *_new("process", after.children - before.children, "still runs"),
         *_new("descriptor", after.descriptors - before.descriptors, "is still open"),
-        *_new("environment variable", _changed(before.variables, after.variables), "has changed"),
-        *_new("working folder", {after.folder} - {before.folder}, "is another one"),
+        *_new("environment variable", _changed(surroundings.variables, after.around.variables), "has changed"),
+        *_new("working directory", {after.around.folder} - {surroundings.folder}, "is another one"),
     )
 
 
@@ -79,8 +115,7 @@ def _belongings() -> Belongings:
         threads=frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
         children=frozenset(_children()),
         descriptors=frozenset(_descriptors()),
-        variables=dict(os.environ),
-        folder=str(Path.cwd()),
+        around=look_around(),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from turnwright.agents.builtin import LoopLimits
 from turnwright.audit.patience import renew_patience
-from turnwright.core.episode import Episode, EpisodeKey
+from turnwright.core.episode import Episode, EpisodeKey, Turn
 from turnwright.core.message import Message, ToolSpec
 from turnwright.core.protocols import ChatPolicy, Reply
 from turnwright.core.task import Task
@@ -58,14 +58,22 @@ def find_difference(first: Episode, second: Episode) -> str:
         return "the tools on offer differ"
     for number, (one, other) in enumerate(zip(first.turns, second.turns, strict=False), start=1):
         if one.responses != other.responses:
-            return f"turn {number} was answered differently: {_first_difference(one.responses, other.responses)}"
+            return f"turn {number}{_called(one)} was answered differently: " + _first_difference(
+                one.responses, other.responses
+            )
         if [replace(tool, latency_ms=0.0) for tool in one.tools] != [replace(t, latency_ms=0.0) for t in other.tools]:
-            return f"turn {number}: a tool call was an error in one play only"
+            return f"turn {number}{_called(one)}: a tool call was an error in one play only"
     if len(first.turns) != len(second.turns):
         return f"one play ended after {len(first.turns)} turns, the other after {len(second.turns)}"
     if first.outcome != second.outcome:
         return f"outcomes differ: {first.outcome} and {second.outcome}"
     return ""
+
+
+def _called(turn: Turn) -> str:
+    """Return the calls of a turn in brackets; nothing for a turn without."""
+    calls = ", ".join(f"{call.name} {call.arguments}" for call in turn.reply.tool_calls)
+    return f" ({_cut(calls)})" if calls else ""
 
 
 def _first_difference(first: Iterable[Message], second: Iterable[Message]) -> str:

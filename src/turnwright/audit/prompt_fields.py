@@ -12,7 +12,7 @@ from turnwright.core.task import Task
 LINE = re.compile(r"^\s*(?:[-*]\s+)?([^:\n]{1,60}?)\s*[:=]\s*(\S.*?)\s*$")
 PAIR = re.compile(r"(?<![\w/])([A-Za-z]\w{1,30})\s*[=:]\s*([\w.+/-]+)")
 """A pair inside a line, such as ``(tier=gold, region=eu)``."""
-CODE = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])\w+(?:-\w+)*\b|\b\d{3,}\b")
+CODE = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])\w+(?:-\w+)*\b=*|\b\d{3,}\b")
 """What looks like an id: letters and digits together, or a long number."""
 AROUND = "\"'`*|, "
 """What surrounds names and values in JSON, tables and bold print."""

@@ -44,6 +44,16 @@ def check_prompt_leaks(prototype: Environment, episodes: Sequence[Episode], *, s
     solvable = solved if solved >= MEANT_TO_SOLVE else 1.0
     if len(episodes) < FEWEST_TASKS or not _world_tells(prototype, episodes):
         return ()
+    found = _leaks_among(episodes, solvable)
+    for split in ("train", "validation", "test"):
+        some = [episode for episode in episodes if episode.task.split == split]
+        if not found and FEWEST_FOR_PARTS <= len(some) < len(episodes):
+            # Each split may be sorted and numbered by itself.
+            found = _leaks_among(some, solvable)
+    return found
+
+
+def _leaks_among(episodes: Sequence[Episode], solvable: float) -> tuple[Finding, ...]:
     gold = gold_columns([episode.task for episode in episodes])
     shown = shown_columns(episodes)
     if len(episodes) >= FEWEST_FOR_PARTS:

@@ -41,6 +41,7 @@ async def check_rewards(
     for episode in odd:
         judge.by_score(episode)
     every = [*solved, *attacks.played, *odd, *(episode for episodes in idle.values() for episode in episodes)]
+    short = [await _first_call(prototype, episode, seed) for episode in solved[:REPEATED_EPISODES]]
     halves = [await _half(prototype, episode, seed) for episode in solved[:REPEATED_EPISODES]]
     return (
         *_breaks(every),
@@ -49,7 +50,7 @@ async def check_rewards(
         *_order(solved, idle.get("nothing", ()), "saying nothing at all"),
         *_order(attacks.right, attacks.wrong, "the same calls with a wrong answer"),
         *_order(solved, halves, "half of the solution"),
-        *await _spam(prototype, [*solved[:REPEATED_EPISODES], *attacks.wrong[:REPEATED_EPISODES]], seed),
+        *await _spam(prototype, [*short, *solved[:REPEATED_EPISODES], *attacks.wrong[:REPEATED_EPISODES]], seed),
     )
 
 
@@ -117,6 +118,12 @@ def _order(better: Sequence[Episode], worse: Sequence[Episode], name: str) -> It
 async def _half(prototype: Environment, episode: Episode, seed: int) -> Episode:
     replies = [turn.reply for turn in episode.turns]
     return await play(prototype, episode.task, numbered([*replies[: len(replies) // 2], say("")]), seed=seed)
+
+
+async def _first_call(prototype: Environment, episode: Episode, seed: int) -> Episode:
+    """Play the first call of a solution and no more, where a bonus for calls has not met its cap."""
+    calling = [turn.reply for turn in episode.turns if turn.reply.tool_calls][:1]
+    return await play(prototype, episode.task, numbered([*calling, say("")]), seed=seed)
 
 
 async def _spam(prototype: Environment, episodes: Sequence[Episode], seed: int) -> list[Finding]:

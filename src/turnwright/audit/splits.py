@@ -23,6 +23,14 @@ MOSTLY = 0.9
 
 FEWEST_TASKS = 5
 """Tasks of a split from which equal prompts are no chance."""
+MOST_COMPARED = 300
+LONG_PROMPT = 12
+"""Words from which a prompt says something of its own."""
+RESEMBLING = 0.5
+REWORDED = 0.75
+"""Shares of words in common from which prompts of one split, and of two, count as alike."""
+OFTEN = 0.2
+"""Share of prompts that occur again."""
 ALIKE = 0.7
 """Share of words that the prompts of the same task have in common, however it is worded."""
 
@@ -57,6 +65,16 @@ def read_splits(environment: Environment) -> Splits:
             findings.append(_unreadable(split, f"gives {str(strange)[:80]!r}, which is no Task", "return Task objects"))
         else:
             found[split] = tasks
+        if not tasks:
+            findings.append(
+                Finding(
+                    code="split.empty",
+                    severity="warning",
+                    where=f"tasks('{split}')",
+                    evidence="it gives no task",
+                    cure="return tasks, or raise DatasetError where there shall be no such split",
+                )
+            )
     return Splits(tasks=found, findings=tuple(findings))
 
 
@@ -140,7 +158,32 @@ def _alike(tasks: TasksBySplit) -> Iterator[Finding]:
         ):
             continue
         pairs = [(first[key], task) for key, task in second.items() if key in first]
+        yield from _reworded(one, other, [*first], [*second])
         yield from overlap(one, other, [(a, b) for a, b in pairs if _same_row(a, b) and a.cluster == b.cluster])
+
+
+def _reworded(one: str, other: str, first: Sequence[str], second: Sequence[str]) -> Iterator[Finding]:
+    """Report long prompts that occur again with a few other words, unless prompts of one split resemble each other.
+
+    Prompts that all follow one template resemble each other everywhere, and say nothing.
+    """
+    here, there = ([set(prompt.split()) for prompt in some[:MOST_COMPARED]] for some in (first, second))
+    there = [some for some in there if len(some) >= LONG_PROMPT]
+    among = [sum(_in_common(some, another) >= RESEMBLING for another in there) > 1 for some in there]
+    again = [some for some in there if any(_in_common(some, another) >= REWORDED for another in here)]
+    if len(there) >= FEWEST_TASKS and not any(among) and len(again) > OFTEN * len(there):
+        yield Finding(
+            code="split.overlap",
+            severity="error",
+            where=f"{one}, {other}",
+            evidence=f"{len(again)} of {len(there)} prompts of {other} occur in {one} with a few other words, such as "
+            f"{' '.join(sorted(again[0]))[:120]!r} (its words, sorted)",
+            cure="remove near-duplicates before splitting: what is trained on must not be evaluated on",
+        )
+
+
+def _in_common(words_here: set[str], words_there: set[str]) -> float:
+    return len(words_here & words_there) / len(words_here | words_there)
 
 
 def overlap(one: str, other: str, pairs: Sequence[tuple[Task, Task]]) -> Iterator[Finding]:

@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from turnwright.audit.answer_form import gold_truths, read_truths
+from turnwright.audit.answer_known import check_knowable
 from turnwright.audit.answer_told import check_answer_told
 from turnwright.audit.attacks import check_attacks
 from turnwright.audit.cost import check_cost
 from turnwright.audit.elsewhere import check_elsewhere
 from turnwright.audit.floors import check_floors
 from turnwright.audit.hermetic import watch_episodes
-from turnwright.audit.leftovers import check_leftovers
+from turnwright.audit.leftovers import check_leftovers, restore
 from turnwright.audit.patience import EnvironmentHangsError
 from turnwright.audit.prompt_leaks import check_prompt_leaks
 from turnwright.audit.replay import check_isolation, check_replay
@@ -41,6 +42,7 @@ async def run_stages(subject: Subject, told: Callable[[str], None]) -> list[Find
         for name, stage in STAGES.items():
             told(name)
             findings += await _run(name, stage, subject)
+            restore(subject.surroundings)
     except EnvironmentHangsError as error:
         cure = "give what it waits for a limit of its own, and answer with ToolError when that is over"
         findings.append(_broken("environment.hangs", "solutions and plays", str(error), cure))
@@ -73,6 +75,7 @@ async def _solve(subject: Subject) -> Findings:
         *check_solutions(solutions, judge, beyond=getattr(subject.prototype, "unreachable_tasks", frozenset[str]())),
         *check_turns(subject.prototype, solutions, judge, propose_turns(solutions, judge)),
         *check_answer_told(subject.by_rules, subject.truths),
+        *check_knowable(subject.prototype, subject.by_rules),
         *check_cost(solutions.episodes),
         *check_twins(subject.solutions.episodes if solutions.kind == "rules" else ()),
     )

@@ -11,6 +11,7 @@ from turnwright.audit.attacks import Attacks
 from turnwright.audit.floors import Floors
 from turnwright.audit.frames import OwnCode, Use
 from turnwright.audit.judge import EpisodeScorer, Judge
+from turnwright.audit.leftovers import Surroundings
 from turnwright.audit.solutions import Solutions
 from turnwright.core.episode import Episode
 from turnwright.core.finding import Finding
@@ -47,6 +48,8 @@ class Subject:
     allow_network: bool
     processes: int
     default_scorer: DefaultScorer | None
+    surroundings: Surroundings
+    """As they were before any episode."""
     tasks: Sequence[Task]
     """All that may be played, in the order drawn."""
     solutions: Solutions = field(default_factory=lambda: Solutions(kind="rules", episodes=(), seconds=0.0))

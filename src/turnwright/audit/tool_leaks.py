@@ -21,6 +21,7 @@ from turnwright.environments.base import Environment
 PROBED_EPISODES = 40
 STATEMENT = re.compile(r"(is|has|was|are)(_|[A-Z])")
 """Beginning of a flag's name that says how things are, not what to do."""
+WRONG_LABELS = 3
 MOST_COMBINATIONS = 12
 """Combinations of the choices of one tool that are tried."""
 
@@ -32,7 +33,7 @@ async def check_tool_leaks(prototype: Environment, episodes: Sequence[Episode], 
     findings: list[Finding] = []
     for spec in specs.values():
         findings += await _hands_out(prototype, spec, some, seed)
-        findings += await _confirms(prototype, spec, some, seed)
+        findings += await _confirms(prototype, spec, some, seed) or await _verifies(prototype, spec, some, seed)
     return tuple(findings)
 
 
@@ -116,6 +117,41 @@ async def _confirms(
             f"it answers only when {', '.join(choices)} equal what the task hides ({seen}), and refuses all else: "
             "trying them tells an agent what it should find out",
             "answer whatever the arguments say, or check them against what the agent can have seen",
+        ),
+    )
+
+
+async def _verifies(
+    prototype: Environment, spec: ToolSpec, episodes: Sequence[Episode], seed: int
+) -> tuple[Finding, ...]:
+    """Report a tool that takes the answer and says whether it is right: answers to wrong ones are told apart."""
+    labels = dict.fromkeys(value for e in episodes for value in flatten(gold_of(e.task)).values())
+    told: list[bool] = []
+    for episode in episodes:
+        gold = set(flatten(gold_of(episode.task)).values())
+        calls = calls_of(episode)
+        for position, call in enumerate(calls):
+            names = [name for name, value in call.arguments.items() if str(value) in gold]
+            others = [label for label in labels if label not in gold][:WRONG_LABELS]
+            if call.tool != spec.name or len(names) != 1 or not others:
+                continue
+            right, wrong = {call.text.replace(str(call.arguments[names[0]]), "")}, set[str]()
+            for label in others:
+                value = type(call.arguments[names[0]])(label)
+                with session(prototype, episode.task, seed) as opened:
+                    await opened.replay(calls[:position])
+                    observed = await opened.answer(spec.name, {**call.arguments, names[0]: value})
+                wrong.add(observed.text.replace(label, ""))
+            told.append(not right & wrong and len(wrong) == 1)
+    if len(told) < FEWEST_TASKS or sum(told) < NEARLY_ALWAYS * len(told):
+        return ()
+    return (
+        _leak(
+            spec,
+            "warning",
+            f"called with the right answer it says something else than with any wrong one, on {sum(told)} of "
+            f"{len(told)} tasks: trying all answers tells the right one",
+            "let it take what it is given, and leave the judgement to the reward",
         ),
     )
 

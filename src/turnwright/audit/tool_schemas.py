@@ -1,7 +1,7 @@
 """Schemas and names of tools, against the calls that a solution makes of them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from turnwright.audit.listing import shorten_list
@@ -133,17 +133,24 @@ async def _of_optional(
         less = {name: value for name, value in call.arguments.items() if name in required}
         with session(prototype, by_id[call.task_id], seed) as opened:
             observed = await opened.answer(spec.name, less)
-        if observed.crashed:
-            left_out = ", ".join(sorted(set(call.arguments) - set(less)))
+        left_out = sorted(set(call.arguments) - set(less))
+        others = spec.parameters.get("properties", {}).keys() - call.arguments.keys()
+        # "Give one of these" names several; a refusal that names what was left out alone calls it required.
+        refused = observed.error and _names(observed.text, left_out) and not _names(observed.text, others)
+        if observed.crashed or refused:
             return [
                 _schema(
                     spec,
-                    f"the schema calls {left_out} optional, but without: {observed.text}",
+                    f"the schema calls {', '.join(left_out)} optional, but without: {observed.text[:200]}",
                     "give the parameter no default, or let the tool do without it",
-                    severity="error",
+                    severity="error" if observed.crashed else "warning",
                 )
             ]
     return []
+
+
+def _names(text: str, names: Iterable[str]) -> bool:
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text) for name in names)
 
 
 def _schema(spec: ToolSpec, evidence: str, cure: str, severity: Severity = "warning") -> Finding:
