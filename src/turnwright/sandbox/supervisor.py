@@ -46,11 +46,14 @@ def main() -> None:
     keep_descriptors()
     with open(settings_file, "rb") as stream:
         settings = marshal.load(stream)
+    can_enter, settings["scoped"] = settings["scoped"], False
     try:
         if not settings["namespaced"]:
             prctl(SUBREAPER, 1)
-        if settings["scoped"]:
+        if can_enter:
             enter_scope()
+            # Only now: a signal to all would reach the user's other processes from outside a scope.
+            settings["scoped"] = True
         report = supervise(settings, lifeline)
     except OSError as error:
         end_all(settings)
@@ -121,10 +124,11 @@ def start(settings: dict) -> int:
     if child == 0:
         try:
             contain(settings)
-        except OSError as error:
-            os.write(writing, str(error).encode())
-            os._exit(1)
-        execute(settings)
+            execute(settings)
+        except BaseException as error:  # whatever breaks, this copy of the supervisor must not go on
+            os.write(writing, f"{type(error).__name__}: {error}".encode())
+        finally:
+            os._exit(NOT_EXECUTABLE)
     os.close(writing)
     with open(reading, "rb") as problem:
         text = problem.read()
@@ -167,8 +171,10 @@ def execute(settings: dict) -> None:
     try:
         os.execvpe(command[0], command, environment)
     except (OSError, ValueError) as error:
-        os.write(2, f"{command[0]}: {getattr(error, 'strerror', error)}\n".encode(errors="backslashreplace"))
-        os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
+        try:
+            os.write(2, f"{command[0]}: {getattr(error, 'strerror', error)}\n".encode(errors="backslashreplace"))
+        finally:
+            os._exit(NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE)
 
 
 def reap(child: int, watch: "Watch") -> int | None:
