@@ -92,6 +92,12 @@ def test_standard_input_is_whole_and_cannot_be_written(workspace: Workspace) -> 
         (["./data"], 126, "./data: Permission denied\n"),
         (["/usr"], 126, "/usr: Permission denied\n"),
         (["sh", "-c", "exit 255"], 255, ""),
+        (["echo", "a\0b"], 126, "echo: embedded null byte\n"),
+        (
+            ["echo", "\ud800"],
+            126,
+            "echo: 'utf-8' codec can't encode character '\\ud800' in position 0: surrogates not allowed\n",
+        ),
     ],
 )
 def test_a_program_that_cannot_be_started_is_an_answer(
@@ -137,7 +143,12 @@ def test_two_workspaces_do_not_see_each_other(sandbox: Sandbox) -> None:
 def test_a_program_in_conversation_answers_line_by_line(workspace: Workspace) -> None:
     program = "import sys\nfor line in sys.stdin: print(line[::-1].strip(), flush=True)"
     with workspace.converse(["python3", "-c", program]) as conversation:
-        assert [conversation.ask(line) for line in ("abc", "", "\u00e4\u00f6")] == ["cba", "", "\u00f6\u00e4"]
+        assert [conversation.ask(line) for line in ("abc", "", "\u00e4\u00f6", "\ud800")] == [
+            "cba",
+            "",
+            "\u00f6\u00e4",
+            "008du\\",
+        ]
         with pytest.raises(ValueError, match="no line break"):
             conversation.ask("a\nb")
 

@@ -23,7 +23,7 @@ class LineConversation:
             raise ValueError(f"a line must have no line break in it: got {line!r}")
         with self._turn:
             if self._result is None:
-                self._running.send(line.encode(errors="surrogateescape") + b"\n")
+                self._running.send(line.encode(errors="backslashreplace") + b"\n")
                 if self._running.pump(lambda: b"\n" in self._running.output, self._line_seconds):
                     answer, _, rest = bytes(self._running.output).partition(b"\n")
                     self._running.output[:] = rest
