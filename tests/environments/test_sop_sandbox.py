@@ -111,6 +111,25 @@ def test_episodes_have_folders_of_their_own(tmp_path: Path) -> None:
     assert texts == [['"x"', '"xx"'], ['"x"', '"xx"']]
 
 
+def test_program_serves_the_next_episode_and_is_replaced_when_it_ended_meanwhile(tmp_path: Path) -> None:
+    environment = SopEnvironment(write_domain(tmp_path, tools=broken("import os; return os.getppid()")))
+    tools = environment.sandboxed
+    assert tools is not None
+    first, second = tools.start(), tools.start()
+    assert first.program is not second.program
+    used = first.program
+    first.close()
+    again = tools.start()
+    assert again.program is used
+    again.close()
+    used.resources.close()
+    fresh = tools.start()
+    assert fresh.program is not used
+    assert fresh.call("find_badge", {"badge": "007"}) > 0
+    for process in (fresh, second):
+        process.close()
+
+
 @pytest.mark.parametrize(
     ("result", "shown"),
     [

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
@@ -36,6 +36,8 @@ from turnwright.sandbox.choose import open_sandbox
 WORKER = "sop_worker.py"
 PRISTINE, INSIDE = "pristine", "domain"
 """Folders of the workspace: the domain's files, and the copy of them that an episode's tools live in and may change."""
+COPIES = 4
+"""Times the size of the folder that a workspace may hold."""
 EPISODES = 200
 """Episodes after which a program is replaced: its limits on time and output hold for all of them together."""
 DELIBERATE = "ValueError"
@@ -83,12 +85,21 @@ class SandboxedTools:
     def start(self) -> "ToolsProcess":
         """Begin an episode; raises SandboxError, or ToolCrash when tools.py cannot be used."""
         with self._lock:
-            program = self._idle.pop() if self._idle else None
-        process = ToolsProcess(self, program or self._launch())
+            idle = self._idle.pop() if self._idle else None
+        if idle is not None:
+            try:
+                return self._begun(idle)
+            except ToolCrash:
+                # It ended while it waited, as when the thread that launched it is gone: another one is as good.
+                pass
+        return self._begun(self._launch())
+
+    def _begun(self, program: "Program") -> "ToolsProcess":
+        process = ToolsProcess(self, program)
         try:
             process.begin()
         except BaseException:
-            process.program.resources.close()
+            program.resources.close()
             raise
         return process
 
@@ -101,11 +112,15 @@ class SandboxedTools:
             program.resources.close()
 
     def _launch(self) -> "Program":
+        found = sorted(self._folder.rglob("*"))
+        domain = [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+        # There are two copies of the folder, and tools may write as much again.
+        needed = COPIES * sum(file.stat().st_size for file in domain)
+        limits = replace(LIMITS, disk_bytes=max(LIMITS.disk_bytes, needed))
         with ExitStack() as stack:
-            workspace = stack.enter_context(self.sandbox.workspace(LIMITS))
-            for file in sorted(self._folder.rglob("*")):
-                if file.is_file() and "__pycache__" not in file.parts:
-                    workspace.write(f"{PRISTINE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
+            workspace = stack.enter_context(self.sandbox.workspace(limits))
+            for file in domain:
+                workspace.write(f"{PRISTINE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
             workspace.write(WORKER, files("turnwright.environments").joinpath(WORKER).read_bytes())
             conversation = stack.enter_context(workspace.converse(["python3", WORKER, PRISTINE, INSIDE]))
             return Program(conversation=conversation, resources=stack.pop_all())
