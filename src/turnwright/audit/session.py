@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from turnwright.audit.patience import renew_patience
+from turnwright.audit.prompt_fields import flatten
 from turnwright.core.episode import Episode
 from turnwright.core.message import ToolCall
 from turnwright.core.seeding import derive_key
@@ -119,3 +120,13 @@ def calls_by_tool(episodes: Sequence[Episode]) -> Mapping[str, Sequence[Observed
         for call in calls_of(episode):
             found.setdefault(call.tool, []).append(call)
     return found
+
+
+def cells_of(observed: Observed) -> dict[str, str]:
+    """Return the scalars of an answer by path; "" is the path of plain text."""
+    if observed.error:
+        return {}
+    try:
+        return flatten(json.loads(observed.text))
+    except ValueError:
+        return {"": observed.text}

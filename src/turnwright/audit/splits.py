@@ -158,26 +158,30 @@ def _alike(tasks: TasksBySplit) -> Iterator[Finding]:
         ):
             continue
         pairs = [(first[key], task) for key, task in second.items() if key in first]
-        yield from _reworded(one, other, [*first], [*second])
+        yield from _reworded(one, other, [*first.values()], [*second.values()])
         yield from overlap(one, other, [(a, b) for a, b in pairs if _same_row(a, b) and a.cluster == b.cluster])
 
 
-def _reworded(one: str, other: str, first: Sequence[str], second: Sequence[str]) -> Iterator[Finding]:
+def _reworded(one: str, other: str, first: Sequence[Task], second: Sequence[Task]) -> Iterator[Finding]:
     """Report long prompts that occur again with a few other words, unless prompts of one split resemble each other.
 
     Prompts that all follow one template resemble each other everywhere, and say nothing.
     """
-    here, there = ([set(prompt.split()) for prompt in some[:MOST_COMPARED]] for some in (first, second))
-    there = [some for some in there if len(some) >= LONG_PROMPT]
-    among = [sum(_in_common(some, another) >= RESEMBLING for another in there) > 1 for some in there]
-    again = [some for some in there if any(_in_common(some, another) >= REWORDED for another in here)]
-    if len(there) >= FEWEST_TASKS and not any(among) and len(again) > OFTEN * len(there):
+    here, there = ([(set(words(task.prompt)), task) for task in some[:MOST_COMPARED]] for some in (first, second))
+    there = [(some, task) for some, task in there if len(some) >= LONG_PROMPT]
+    among = [sum(_in_common(some, another) >= RESEMBLING for another, _ in there) > 1 for some, _ in there]
+    if len(there) < FEWEST_TASKS or any(among):
+        return
+    pairs = [(twin, task) for some, task in there for another, twin in here if _in_common(some, another) >= REWORDED]
+    again = {task.id: (twin, task) for twin, task in pairs}
+    if len(again) > OFTEN * len(there):
+        twin, task = next(iter(again.values()))
         yield Finding(
             code="split.overlap",
             severity="error",
             where=f"{one}, {other}",
             evidence=f"{len(again)} of {len(there)} prompts of {other} occur in {one} with a few other words, such as "
-            f"{' '.join(sorted(again[0]))[:120]!r} (its words, sorted)",
+            f"those of {twin.id!r} and {task.id!r}: {task.prompt[:160]!r}",
             cure="remove near-duplicates before splitting: what is trained on must not be evaluated on",
         )
 

@@ -11,10 +11,11 @@ from turnwright.audit.answer_known import check_knowable
 from turnwright.audit.answer_told import check_answer_told
 from turnwright.audit.attacks import check_attacks
 from turnwright.audit.cost import check_cost
-from turnwright.audit.elsewhere import check_elsewhere
+from turnwright.audit.elsewhere import PLAYED_ELSEWHERE, check_elsewhere
 from turnwright.audit.floors import check_floors
 from turnwright.audit.hermetic import watch_episodes
 from turnwright.audit.leftovers import check_leftovers, restore
+from turnwright.audit.own_source import clock_uses
 from turnwright.audit.patience import EnvironmentHangsError
 from turnwright.audit.prompt_leaks import check_prompt_leaks
 from turnwright.audit.replay import check_isolation, check_replay
@@ -25,6 +26,7 @@ from turnwright.audit.subject import Subject
 from turnwright.audit.tool_answers import check_constant, check_random
 from turnwright.audit.tool_betrays import check_betrayals
 from turnwright.audit.tool_breaks import check_tool_breaks
+from turnwright.audit.tool_copies import check_copies
 from turnwright.audit.tool_leaks import check_tool_leaks
 from turnwright.audit.tool_schemas import check_names, check_schemas
 from turnwright.core.errors import AlignmentError
@@ -32,6 +34,8 @@ from turnwright.core.finding import Finding
 from turnwright.environments.load import load_environment
 
 Findings = Sequence[Finding]
+WRONG_ELSEWHERE = 3
+"""Solutions that do not solve their task, to be played in other processes: what went before may be the reason."""
 Stage = Callable[[Subject], Awaitable[Findings]]
 
 
@@ -102,12 +106,14 @@ async def _replay(subject: Subject) -> Findings:
 
 
 async def _start_elsewhere(subject: Subject) -> Findings:
-    """Let other processes play while this one goes on."""
+    """Let other processes play while this one goes on: the last first, which are those that went wrong here."""
+    wrong = [episode for episode in subject.intact if not subject.judge.solved(episode)][:WRONG_ELSEWHERE]
+    right = [episode for episode in subject.intact if subject.judge.solved(episode)]
     subject.elsewhere = asyncio.create_task(
         check_elsewhere(
             subject.environment,
             subject.options,
-            subject.intact,
+            [*right[: PLAYED_ELSEWHERE - len(wrong)], *wrong],
             seed=subject.seed,
             processes=subject.processes,
             allow_network=subject.allow_network,
@@ -121,7 +127,8 @@ async def _join_elsewhere(subject: Subject) -> Findings:
 
 
 async def _watch(subject: Subject) -> Findings:
-    subject.uses = await watch_episodes(subject.prototype, subject.own, subject.replayed, seed=subject.seed)
+    watched = await watch_episodes(subject.prototype, subject.own, subject.replayed, seed=subject.seed)
+    subject.uses = (*dict.fromkeys((*watched, *clock_uses(subject.own.files))),)
     return ()
 
 
@@ -149,6 +156,7 @@ async def _tool_leaks(subject: Subject) -> Findings:
     known = subject.known(subject.intact)
     return (
         *await check_tool_leaks(subject.prototype, known, seed=subject.seed),
+        *check_copies(known),
         *await check_betrayals(subject.prototype, known, seed=subject.seed),
     )
 

@@ -1,7 +1,6 @@
 """Leaks in tools: one that hands the answer out by itself, and one that confirms a guess at a hidden value."""
 
 import itertools
-import json
 import math
 import re
 from collections import Counter
@@ -12,7 +11,7 @@ from turnwright.audit.answers import gold_of
 from turnwright.audit.codings import coding_of
 from turnwright.audit.prompt_fields import flatten, gold_columns, prompt_fields, shown_text
 from turnwright.audit.prompt_leaks import FEWEST_TASKS, NEARLY_ALWAYS
-from turnwright.audit.session import Observed, calls_of, session
+from turnwright.audit.session import calls_of, cells_of, session
 from turnwright.core.episode import Episode
 from turnwright.core.finding import Finding, Severity
 from turnwright.core.message import ToolSpec
@@ -56,7 +55,7 @@ async def _hands_out(
             continue
         gold = flatten(gold_of(episode.task))
         with session(prototype, episode.task, seed) as opened:
-            cells = _cells(await opened.answer(spec.name, arguments))
+            cells = cells_of(await opened.answer(spec.name, arguments))
         for name in fields:
             for cell, value in cells.items():
                 coding = coding_of(value, gold.get(name, ""))
@@ -193,16 +192,6 @@ def _from_prompt(spec: ToolSpec, episode: Episode, known: Mapping[str, Any] | No
     found.update(known or {})
     required = spec.parameters.get("required", ())
     return {name: found[name] for name in required} if all(name in found for name in required) else None
-
-
-def _cells(observed: Observed) -> dict[str, str]:
-    """Return the scalars of an answer by path; "" is the path of plain text."""
-    if observed.error:
-        return {}
-    try:
-        return flatten(json.loads(observed.text))
-    except ValueError:
-        return {"": observed.text}
 
 
 def _leak(spec: ToolSpec, severity: Severity, evidence: str, cure: str) -> Finding:
