@@ -240,7 +240,9 @@ class Watch:
         self.child = child
         self.reaped = 0.0
         self.processors: dict[tuple[int, int], int] = {}
-        self.known = {os.getpid(): True}
+        self.ours = {str(os.getpid())}
+        self.foreign = {"0"}
+        """Names in /proc that are none of ours; the kernel's own processes have the parent 0."""
         self.next_disk = 0.0
         stdin = os.fstat(0)
         self.not_counted = (stdin.st_dev, stdin.st_ino)
@@ -264,21 +266,26 @@ class Watch:
 
     def descendants(self) -> list[int]:
         """Return the ids of all processes below this one."""
-        listed = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
+        listed = set(os.listdir("/proc"))
         if self.settings["namespaced"]:
-            return [pid for pid in listed if pid != 1]
-        self.known = {pid: self.known[pid] for pid in listed if pid in self.known}
-        parents = {pid: fields[1] for pid in listed if pid not in self.known and (fields := process_fields(pid))}
+            return [int(name) for name in listed if name.isdigit() and name != "1"]
+        # The host may have thousands: each is looked at once, and known by its name from then on.
+        self.foreign &= listed | {"0"}
+        self.ours &= listed
+        new = listed - self.foreign - self.ours
+        parents = {name: str(fields[1]) for name in new if name.isdigit() and (fields := process_fields(int(name)))}
+        self.foreign |= {name for name in new if not name.isdigit()}
         settled = True
         while settled:
             settled = False
-            for pid, parent in list(parents.items()):
+            for name, parent in list(parents.items()):
                 # Neither known nor listed is a parent that has just ended: the next look tells.
-                if parent in self.known or parent == 0:
-                    self.known[pid] = self.known.get(parent, False)
-                    del parents[pid]
+                known = self.ours if parent in self.ours else self.foreign if parent in self.foreign else None
+                if known is not None:
+                    known.add(name)
+                    del parents[name]
                     settled = True
-        return [pid for pid, ours in self.known.items() if ours and pid != os.getpid()]
+        return [int(name) for name in self.ours if name != str(os.getpid())]
 
     def memory(self, found: dict[int, list[int]]) -> int:
         """Return bytes in memory; what processes share is counted once as soon as it matters."""
