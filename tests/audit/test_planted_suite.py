@@ -1,4 +1,4 @@
-"""The planted suite as numbers: how many defects are found, and how many alarms are false."""
+"""The planted suite as a whole: what it holds, and that clean desks raise no alarm."""
 
 from pathlib import Path
 
@@ -7,24 +7,23 @@ import pytest
 from audit.planted import (
     CLEAN,
     HERMETIC_DEFECTS,
+    LEFTOVERS,
     PROMPT_LEAKS,
     TOOL_DEFECTS,
     TOOL_LEAKS,
     audit_claims,
-    found,
 )
+from audit.planted_grading import GRADING_SUITE
 
-SUITE = (*PROMPT_LEAKS, *TOOL_LEAKS, *TOOL_DEFECTS, *HERMETIC_DEFECTS)
+SUITE = (*PROMPT_LEAKS, *TOOL_LEAKS, *TOOL_DEFECTS, *HERMETIC_DEFECTS, *LEFTOVERS, *GRADING_SUITE)
 
 
-def test_suite_has_no_name_twice() -> None:
-    assert len({one.name for one in SUITE}) == len(SUITE)
+def test_suite_has_no_name_twice_and_is_large() -> None:
+    assert len({one.name for one in SUITE}) == len(SUITE) >= 60
+    assert len(CLEAN) >= 10
 
 
 @pytest.mark.slow
-def test_recall_and_false_alarms(tmp_path: Path) -> None:
-    recalled = sum(found(audit_claims(tmp_path, one.body, num_tasks=24), one) for one in SUITE)
-    alarms = sum(len(audit_claims(tmp_path, body).findings) for body in CLEAN.values())
-    assert (recalled, alarms) == (len(SUITE), 0)
-    assert len(SUITE) >= 30
-    assert len(CLEAN) >= 10
+@pytest.mark.parametrize("name", CLEAN)
+def test_clean_environment_raises_no_alarm(name: str, tmp_path: Path) -> None:
+    assert audit_claims(tmp_path, CLEAN[name]).findings == ()

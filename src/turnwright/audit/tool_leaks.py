@@ -124,7 +124,9 @@ async def _verifies(
     prototype: Environment, spec: ToolSpec, episodes: Sequence[Episode], seed: int
 ) -> tuple[Finding, ...]:
     """Report a tool that takes the answer and says whether it is right: answers to wrong ones are told apart."""
-    labels = dict.fromkeys(value for e in episodes for value in flatten(gold_of(e.task)).values())
+    counts = Counter(value for e in episodes for value in flatten(gold_of(e.task)).values())
+    # A name that is right on one task only is unknown on all others: that it is refused says nothing.
+    labels = [label for label, count in counts.items() if count > 1]
     told: list[bool] = []
     for episode in episodes:
         gold = set(flatten(gold_of(episode.task)).values())
