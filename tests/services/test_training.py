@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services import desk
-from services.asking import schemas, sessions
+from services.asking import ask, schemas, sessions
 from system.conftest import Turnwright
 from turnwright.core.outcome import Failed
 from turnwright.rundir import RunReader
@@ -52,11 +52,12 @@ kv_memory_mb = 128
 STEPS = (1, 2, 3)
 
 
-def train(turnwright: Turnwright, folder: Path, environment: str, name: str) -> RunReader:
+def train(turnwright: Turnwright, folder: Path, environment: str, name: str, *, said: str = "") -> RunReader:
     recipe = folder / "run.toml"
     recipe.write_text(RECIPE.format(environment=environment, runs=folder / "runs"))
     done = turnwright("train", recipe, f"run.name={name}")
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0, done.err
+    assert done.err == (f"removed what killed runs left behind: {said}\n" if said else "")
     return RunReader(folder / "runs" / name)
 
 
@@ -65,7 +66,9 @@ def test_a_run_on_postgres_equals_the_run_in_memory(
 ) -> None:
     variables = {**child_environment, "OMP_NUM_THREADS": "1", "DESK_DSN": postgres_dsn}
     turnwright = Turnwright(folder=tmp_path, environment=variables)
-    asked = train(turnwright, tmp_path, f"{desk.__file__}:PostgresDesk", "asked")
+    left = "turnwright_episode_0123456789abcdef"  # as a killed run leaves it
+    ask(postgres_dsn, f"CREATE SCHEMA {left}")
+    asked = train(turnwright, tmp_path, f"{desk.__file__}:PostgresDesk", "asked", said=left)
     assert (schemas(postgres_dsn), sessions(postgres_dsn)) == ([], 0)
 
     trained = [trajectory for step in STEPS for trajectory in asked.trajectories(step)]

@@ -116,6 +116,13 @@ class Environment(ABC):
     def close(self) -> None:  # noqa: B027 - most environments hold nothing
         """End the episode and let go of what ``open`` took; also called after a crash or cancellation."""
 
+    def sweep_leftovers(self) -> tuple[str, ...]:
+        """Remove what killed processes left of episodes of this kind, and nothing in use; return the names.
+
+        Called once before a run plays its first episode.
+        """
+        return ()
+
     def respond(self, reply: Message) -> list[Message] | Done:
         """Say what the world answers to a reply without tool calls; by default the episode is done."""
         return Done()

@@ -62,6 +62,10 @@ class Mixture(Environment):
         if self._member is not None:
             self._member.close()
 
+    def sweep_leftovers(self) -> tuple[str, ...]:
+        """Remove what killed processes left of the members' episodes; return the names."""
+        return tuple(sorted({name for member in self.members.values() for name in member.sweep_leftovers()}))
+
     def opening(self) -> tuple[Message, ...]:
         """Return the messages before the first turn, with the member's own instructions."""
         return self._opened.opening()

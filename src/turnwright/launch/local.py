@@ -4,6 +4,7 @@ config --> environment, policy, renderer, engine --> controller | attempts for w
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -44,6 +45,8 @@ from turnwright.rundir.naming import free_run_name
 from turnwright.rundir.reader import RunReader
 from turnwright.rundir.writer import RunWriter
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Player:
@@ -79,6 +82,7 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
         require_determinism()
     prototype = environment or load_choice(config.environment)
     require_grader(config, prototype)
+    _sweep(prototype)
     path = model or config.model.path
     policy = load_policy(path, dtype=config.model.dtype)
     renderer = Renderer.load(resolve_model_path(path))
@@ -97,6 +101,18 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
         limits=limits,
         turn_limits={} if config.sampling.max_turns else turn_limits(prototype),
     )
+
+
+def _sweep(prototype: Environment) -> None:
+    """Let go of what runs before this one left behind when they were killed."""
+    try:
+        swept = prototype.sweep_leftovers()
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        raise EnvironmentLoadError(
+            f"{type(prototype).__name__} cannot remove what killed runs left behind: {error!r}; is its server there?"
+        ) from error
+    if swept:
+        log.warning("removed what killed runs left behind: %s", ", ".join(swept))
 
 
 def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine:
