@@ -124,24 +124,30 @@ async def _verifies(
     prototype: Environment, spec: ToolSpec, episodes: Sequence[Episode], seed: int
 ) -> tuple[Finding, ...]:
     """Report a tool that takes the answer and says whether it is right: answers to wrong ones are told apart."""
-    counts = Counter(value for e in episodes for value in flatten(gold_of(e.task)).values())
-    # A name that is right on one task only is unknown on all others: that it is refused says nothing.
-    labels = [label for label, count in counts.items() if count > 1]
+    # Where nearly every task has an answer of its own, those of other tasks are unknown here, and refused for that.
+    labels = {
+        name: found
+        for name, values in gold_columns([episode.task for episode in episodes]).items()
+        if len(found := dict.fromkeys(value for value in values if value)) <= len(episodes) / 3
+    }
     told: list[bool] = []
     for episode in episodes:
-        gold = set(flatten(gold_of(episode.task)).values())
+        gold = flatten(gold_of(episode.task))
         calls = calls_of(episode)
         for position, call in enumerate(calls):
-            names = [name for name, value in call.arguments.items() if str(value) in gold]
-            others = [label for label in labels if label not in gold][:WRONG_LABELS]
-            if call.tool != spec.name or len(names) != 1 or not others:
+            meant = [(n, field) for n, v in call.arguments.items() for field in gold if str(v) == gold[field]]
+            if call.tool != spec.name or len(meant) != 1:
                 continue
-            right, wrong = {call.text.replace(str(call.arguments[names[0]]), "")}, set[str]()
+            ((name, field),) = meant
+            others = [label for label in labels.get(field, ()) if label != gold[field]][:WRONG_LABELS]
+            if not others:
+                continue
+            right, wrong = {call.text.replace(str(call.arguments[name]), "")}, set[str]()
             for label in others:
-                value = type(call.arguments[names[0]])(label)
+                value = type(call.arguments[name])(label)
                 with session(prototype, episode.task, seed) as opened:
                     await opened.replay(calls[:position])
-                    observed = await opened.answer(spec.name, {**call.arguments, names[0]: value})
+                    observed = await opened.answer(spec.name, {**call.arguments, name: value})
                 wrong.add(observed.text.replace(label, ""))
             told.append(not right & wrong and len(wrong) == 1)
     if len(told) < FEWEST_TASKS or sum(told) < NEARLY_ALWAYS * len(told):
