@@ -116,7 +116,7 @@ def test_a_function_is_repaired():
     assert value(TASKS[0], REPAIR.scripted("oracle")(TASKS[0], 0)) == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.sandbox
 def test_a_function_that_is_left_or_pleases_its_tests_earns_nothing():
     task = TASKS[0]
     assert value(task, numbered([say("done")])) == 0.0
@@ -126,13 +126,13 @@ def test_a_function_that_is_left_or_pleases_its_tests_earns_nothing():
     assert episode.turns[3].responses[0].content.startswith("3 of 3 pass")
 
 
-@pytest.mark.slow
+@pytest.mark.sandbox
 @pytest.mark.parametrize("task", TASKS[::3], ids=lambda task: task.id)
 def test_the_oracle_repairs_every_function(task: Task):
     assert value(task, REPAIR.scripted("oracle")(task, 0)) == 1.0
 
 
-@pytest.mark.slow
+@pytest.mark.sandbox
 def test_partial_credit_is_for_repairs_that_break_nothing():
     task = next(task for task in TASKS if len(task.data["broken"]) >= 3)
     right = right_version(task.data["files"][FILE])

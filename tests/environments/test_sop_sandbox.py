@@ -26,7 +26,7 @@ def sandbox_works() -> bool:
     return True
 
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(not sandbox_works(), reason="no sandbox works here")]
+pytestmark = [pytest.mark.sandbox, pytest.mark.skipif(not sandbox_works(), reason="no sandbox works here")]
 """Each test starts several sandboxes."""
 
 

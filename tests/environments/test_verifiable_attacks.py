@@ -21,7 +21,7 @@ from turnwright.rollout.runner import EpisodeLimits, run_episode
 from turnwright.sandbox.base import SandboxError, SandboxLimits
 from turnwright.sandbox.choose import open_sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sandbox
 
 try:
     SANDBOX = open_sandbox()

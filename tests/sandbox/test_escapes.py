@@ -16,7 +16,7 @@ from sandbox.conftest import Host
 from turnwright.sandbox import Sandbox, SandboxLimits, Workspace
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.sandbox,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the attempts spell system calls in x86_64 numbers"),
 ]
 

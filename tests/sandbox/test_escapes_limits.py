@@ -13,7 +13,7 @@ from turnwright.sandbox import RunResult, Sandbox, SandboxError, SandboxLimits, 
 from turnwright.sandbox.base import MEBIBYTE
 from turnwright.sandbox.landlock import LandlockSandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sandbox
 
 LIMITS = SandboxLimits(
     memory_bytes=128 * MEBIBYTE,

@@ -54,7 +54,7 @@ def play(sandbox: Sandbox, code: str, limits: SandboxLimits = LIMITS) -> Episode
     return asyncio.run(run_episode(Bench(sandbox, limits), TASK, KEY, policy, limits_of_episode, seed=1))
 
 
-@pytest.mark.slow
+@pytest.mark.sandbox
 @pytest.mark.parametrize("ending", sorted(PROGRAMS))
 def test_however_a_program_ends_the_attempt_is_graded(sandbox: Sandbox, ending: Ending) -> None:
     limits = SandboxLimits(wall_seconds=0.3) if ending == "wall_time" else LIMITS

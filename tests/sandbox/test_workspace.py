@@ -17,7 +17,7 @@ import pytest
 from sandbox.conftest import processes_with
 from turnwright.sandbox import ProgramEndedError, Sandbox, SandboxError, SandboxLimits, Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sandbox
 
 
 def test_a_program_runs_and_says_how_it_ended(workspace: Workspace) -> None:
