@@ -44,9 +44,9 @@ def check_knowable(prototype: Environment, episodes: Sequence[Episode]) -> tuple
 def _answer(prototype: Environment, episode: Episode, gold: Mapping[str, Any]) -> str:
     """Return what the oracle says last for another ground truth, when it is told what the world told before."""
     task: Task = replace(episode.task, data={**episode.task.data, "gold": gold})
-    script = numbered(prototype.oracle(task))
     said = ""
     try:
+        script = numbered(prototype.oracle(task))
         message = next(script)
         for turn in episode.turns:
             said = message.content
