@@ -24,9 +24,11 @@ from turnwright.audit.solutions import count_solved, propose_turns
 from turnwright.audit.splits import check_splits, read_splits
 from turnwright.audit.stages import run_stages
 from turnwright.audit.subject import DefaultScorer, Subject
+from turnwright.core.errors import EnvironmentLoadError, TurnwrightError
 from turnwright.core.finding import Finding
 from turnwright.core.message import ToolSpec
 from turnwright.core.seeding import derive_key
+from turnwright.environments.base import Environment
 from turnwright.environments.load import load_environment
 from turnwright.rollout.runner import run_episode
 
@@ -66,7 +68,7 @@ async def check(
     Raises:
         EnvironmentLoadError: the name or an option does not resolve.
     """
-    prototype, fresh = load_environment(environment, options), load_environment(environment, options)
+    prototype, fresh = _load(environment, options), _load(environment, options)
     own = own_code(type(prototype))
     subject = Subject(
         environment=environment,
@@ -111,3 +113,12 @@ async def check(
             allow_network=allow_network,
         ),
     )
+
+
+def _load(environment: str, options: Mapping[str, Any] | None) -> Environment:
+    try:
+        return load_environment(environment, options)
+    except TurnwrightError:
+        raise
+    except Exception as error:  # whatever a user's constructor raises
+        raise EnvironmentLoadError(f"environment {environment!r} cannot be built: {error!r}") from error
