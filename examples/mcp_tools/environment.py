@@ -7,7 +7,7 @@ from pathlib import Path
 
 from turnwright import Episode, Script, Task, call, say
 from turnwright.core.task import Split
-from turnwright.environments.tools_mcp import McpEnvironment, McpServer
+from turnwright.environments.imported.mcp import McpEnvironment, McpServer
 
 SIZES: dict[Split, int] = {"train": 24, "validation": 8, "test": 16}
 BOOKS = 8

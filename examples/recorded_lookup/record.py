@@ -7,8 +7,8 @@ from typing import Any
 
 from service import CITIES, DAYS, STATIONS, find_station, read_station
 
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_sources import Functions
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.sources import Functions
 
 FOLDER = Path(__file__).parent
 UNKNOWN_CITY, UNKNOWN_STATION = "Atlantis", 1

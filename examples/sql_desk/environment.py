@@ -7,8 +7,8 @@ from typing import Any
 from turnwright import Episode, Script, Task, ToolError, call, say, tool
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_sqlite import SqliteDatabase, SqliteFile
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.sqlite import SqliteDatabase, SqliteFile
 from turnwright.environments.stateful import StatefulEnvironment
 
 SIZES: dict[Split, int] = {"train": 240, "validation": 60, "test": 120}

@@ -5,7 +5,7 @@ import re
 from turnwright import Script, Task, call, say
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split
-from turnwright.environments.verifiable_numbers import Calculates, NumberQuestions
+from turnwright.environments.verifiable.numbers import Calculates, NumberQuestions
 
 SIZES: dict[Split, int] = {"train": 200, "validation": 40, "test": 80}
 PROMPT = (

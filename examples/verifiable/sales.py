@@ -5,9 +5,9 @@ import re
 from turnwright import Script, Task, call, say
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split
-from turnwright.environments.resources_database import Database
-from turnwright.environments.verifiable_queries import QueryFile
-from turnwright.environments.verifiable_sql import SqlQuestions
+from turnwright.environments.resources.database import Database
+from turnwright.environments.verifiable.queries import QueryFile
+from turnwright.environments.verifiable.sql import SqlQuestions
 
 SIZES: dict[Split, int] = {"train": 160, "validation": 40, "test": 80}
 CITIES = ("Oslo", "Lima", "Turin", "Kyoto")

@@ -9,7 +9,7 @@ from turnwright import Environment
 from turnwright.api.naming import environment_name
 from turnwright.core.errors import ConfigError
 from turnwright.environments import load_environment
-from turnwright.environments.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 
 ORDERS = f"{Path(__file__).parents[2] / 'examples' / 'orders' / 'environment.py'}:Orders"
 
@@ -19,7 +19,7 @@ def test_a_name_stays_as_it_is() -> None:
 
 
 def test_a_class_of_a_package_is_named_by_its_module() -> None:
-    assert environment_name(ReturnsDesk) == "turnwright.environments.returns_desk.environment:ReturnsDesk"
+    assert environment_name(ReturnsDesk) == "turnwright.environments.gallery.returns_desk.environment:ReturnsDesk"
     assert environment_name(Talk) == "system.worlds:Talk"
 
 

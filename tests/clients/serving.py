@@ -21,7 +21,7 @@ from turnwright.core.message import ToolCall
 from turnwright.core.outcome import Outcome
 from turnwright.core.task import Task
 from turnwright.core.trajectory import Trajectory
-from turnwright.environments.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.session import Session
 from turnwright.launch.gateway import OpenGateway, open_gateway, sampling_limits
 from turnwright.launch.local import Player, build_player

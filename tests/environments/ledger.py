@@ -14,9 +14,9 @@ from turnwright.core.message import Message
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, say, tool
-from turnwright.environments.resources import Resource
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.resources.base import Resource
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.folder import TemporaryFolder
 from turnwright.environments.scripts import numbered
 from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.rollout.demonstrations import ScriptedPolicy

@@ -12,10 +12,10 @@ from turnwright.core.outcome import Rewarded
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
-from turnwright.environments.code_repair.environment import CodeRepair, _difference
-from turnwright.environments.code_repair.families import FAMILIES
-from turnwright.environments.code_repair.generator import FILE, make_tasks, right_version
-from turnwright.environments.code_repair.mutations import mutant, mutations, tidy
+from turnwright.environments.gallery.code_repair.environment import CodeRepair, _difference
+from turnwright.environments.gallery.code_repair.families import FAMILIES
+from turnwright.environments.gallery.code_repair.generator import FILE, make_tasks, right_version
+from turnwright.environments.gallery.code_repair.mutations import mutant, mutations, tidy
 from turnwright.environments.scripts import Script, numbered
 from turnwright.sandbox.base import SandboxError
 from turnwright.sandbox.choose import open_sandbox

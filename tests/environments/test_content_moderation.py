@@ -18,10 +18,10 @@ from turnwright.core.errors import ConfigError
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
-from turnwright.environments.content_moderation.environment import ContentModeration
-from turnwright.environments.content_moderation.generator import Case, make_case
-from turnwright.environments.content_moderation.policy import POLICY
-from turnwright.environments.content_moderation.records import (
+from turnwright.environments.gallery.content_moderation.environment import ContentModeration
+from turnwright.environments.gallery.content_moderation.generator import Case, make_case
+from turnwright.environments.gallery.content_moderation.policy import POLICY
+from turnwright.environments.gallery.content_moderation.records import (
     Account,
     Community,
     Contact,
@@ -32,8 +32,8 @@ from turnwright.environments.content_moderation.records import (
     Strike,
     World,
 )
-from turnwright.environments.content_moderation.rules import Facts, Verdict, count_strikes, facts_of, judge
-from turnwright.environments.content_moderation.wording import TEXTS, WARNINGS, Reading, read, write
+from turnwright.environments.gallery.content_moderation.rules import Facts, Verdict, count_strikes, facts_of, judge
+from turnwright.environments.gallery.content_moderation.wording import TEXTS, WARNINGS, Reading, read, write
 from turnwright.environments.scripts import Script, numbered
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 

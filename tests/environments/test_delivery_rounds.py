@@ -14,12 +14,12 @@ from turnwright.core.message import Message
 from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Task
 from turnwright.environments import Environment, call, load_environment, say
-from turnwright.environments.delivery_rounds.couriers import best_route, keep_to_plan, read_prompt, work
-from turnwright.environments.delivery_rounds.day import Day
-from turnwright.environments.delivery_rounds.environment import DeliveryRounds
-from turnwright.environments.delivery_rounds.generator import make_morning
-from turnwright.environments.delivery_rounds.records import Event, Morning, Order, clock
-from turnwright.environments.delivery_rounds.scorer import AllInTime
+from turnwright.environments.gallery.delivery_rounds.couriers import best_route, keep_to_plan, read_prompt, work
+from turnwright.environments.gallery.delivery_rounds.day import Day
+from turnwright.environments.gallery.delivery_rounds.environment import DeliveryRounds
+from turnwright.environments.gallery.delivery_rounds.generator import make_morning
+from turnwright.environments.gallery.delivery_rounds.records import Event, Morning, Order, clock
+from turnwright.environments.gallery.delivery_rounds.scorer import AllInTime
 from turnwright.environments.scripts import Script
 from turnwright.rollout.demonstrations import run_script
 

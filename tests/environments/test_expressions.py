@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwright.core.errors import ToolError
-from turnwright.environments.expressions import equal, evaluate, written
-from turnwright.environments.expressions_answers import read_number
-from turnwright.environments.expressions_numbers import MAX_DIGITS, ExpressionError, Number
+from turnwright.environments.verifiable.expressions import equal, evaluate, written
+from turnwright.environments.verifiable.expressions_answers import read_number
+from turnwright.environments.verifiable.expressions_numbers import MAX_DIGITS, ExpressionError, Number
 
 Pair = tuple[str, Fraction]
 """An expression and what it must be."""

@@ -15,10 +15,10 @@ from turnwright.core.errors import ConfigError
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.task import Split, Task
 from turnwright.environments import load_environment, read_reward, say
-from turnwright.environments.hangar_inspection.environment import BUSY_MESSAGE, HangarInspection
-from turnwright.environments.hangar_inspection.generator import TOOL_NAMES, Case, make_case
-from turnwright.environments.hangar_inspection.procedure import PROCEDURE
-from turnwright.environments.hangar_inspection.records import (
+from turnwright.environments.gallery.hangar_inspection.environment import BUSY_MESSAGE, HangarInspection
+from turnwright.environments.gallery.hangar_inspection.generator import TOOL_NAMES, Case, make_case
+from turnwright.environments.gallery.hangar_inspection.procedure import PROCEDURE
+from turnwright.environments.gallery.hangar_inspection.records import (
     Aircraft,
     Component,
     Directive,
@@ -29,7 +29,7 @@ from turnwright.environments.hangar_inspection.records import (
     WorkOrder,
     World,
 )
-from turnwright.environments.hangar_inspection.rules import WEAR_LIMITS, Verdict, decide
+from turnwright.environments.gallery.hangar_inspection.rules import WEAR_LIMITS, Verdict, decide
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 
 Play = Callable[..., Episode]

@@ -6,7 +6,7 @@ import pytest
 
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.environments import load_environment
-from turnwright.environments.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 
 ORDERS = Path(__file__).parents[2] / "examples" / "orders" / "environment.py"
 
@@ -18,7 +18,7 @@ def test_built_in_name_resolves_with_options() -> None:
 
 
 def test_module_and_class_resolve() -> None:
-    name = "turnwright.environments.returns_desk.environment:ReturnsDesk"
+    name = "turnwright.environments.gallery.returns_desk.environment:ReturnsDesk"
     assert isinstance(load_environment(name, {"train_tasks": 120, "test_tasks": 120}), ReturnsDesk)
 
 
@@ -31,7 +31,7 @@ def test_file_and_class_resolve() -> None:
     [
         ("returns_dest", "built-in name .*returns_desk"),
         ("nowhere.at_all:Desk", "importing nowhere.at_all failed"),
-        ("turnwright.environments.returns_desk.environment:Desk", "it has: ReturnsDesk"),
+        ("turnwright.environments.gallery.returns_desk.environment:Desk", "it has: ReturnsDesk"),
         ("no/such/file.py:Desk", "there is no file .*file.py"),
         ("sop:no/such/folder", "there is no SOP folder"),
         (f"{ORDERS}:Task", "it has: Orders"),

@@ -18,15 +18,20 @@ from turnwright.core.message import Message
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
-from turnwright.environments.login_troubleshooting import system as old
-from turnwright.environments.login_troubleshooting.caller import OPENINGS, Caller, answer, requests_in
-from turnwright.environments.login_troubleshooting.diagnosis import GUARDED_TOOLS, Diagnosis, diagnose, is_compromised
-from turnwright.environments.login_troubleshooting.environment import LoginTroubleshooting
-from turnwright.environments.login_troubleshooting.generator import Case, make_case
-from turnwright.environments.login_troubleshooting.procedure import PROCEDURE
-from turnwright.environments.login_troubleshooting.screens import account_screen, log_screen, session_screen
-from turnwright.environments.login_troubleshooting.system import LogLine, Registered, System, advance
-from turnwright.environments.login_troubleshooting.technician import Habits, take_call
+from turnwright.environments.gallery.login_troubleshooting import system as old
+from turnwright.environments.gallery.login_troubleshooting.caller import OPENINGS, Caller, answer, requests_in
+from turnwright.environments.gallery.login_troubleshooting.diagnosis import (
+    GUARDED_TOOLS,
+    Diagnosis,
+    diagnose,
+    is_compromised,
+)
+from turnwright.environments.gallery.login_troubleshooting.environment import LoginTroubleshooting
+from turnwright.environments.gallery.login_troubleshooting.generator import Case, make_case
+from turnwright.environments.gallery.login_troubleshooting.procedure import PROCEDURE
+from turnwright.environments.gallery.login_troubleshooting.screens import account_screen, log_screen, session_screen
+from turnwright.environments.gallery.login_troubleshooting.system import LogLine, Registered, System, advance
+from turnwright.environments.gallery.login_troubleshooting.technician import Habits, take_call
 from turnwright.environments.scripts import Script, numbered
 from turnwright.evaluation.calls import CallsScorer
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary

@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from turnwright.core.errors import EnvironmentLoadError, ToolError
-from turnwright.environments.openapi_document import OpenApi, read_openapi
-from turnwright.environments.openapi_requests import Operation
+from turnwright.environments.imported.openapi_document import OpenApi, read_openapi
+from turnwright.environments.imported.openapi_requests import Operation
 from turnwright.environments.tools import Tool, argument_problems
 
 

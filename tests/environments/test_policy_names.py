@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from turnwright.core.errors import EnvironmentLoadError
-from turnwright.environments.policy_names import chosen, policy_names
+from turnwright.environments.imported.policy_names import chosen, policy_names
 
 
 def told(*names: str, **rename: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from turnwright.core.errors import ConfigError
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Task
-from turnwright.environments.procedures import GeneratedProcedures, demonstration_texts
+from turnwright.environments.gallery.procedures.environment import GeneratedProcedures, demonstration_texts
 from turnwright.rollout.demonstrations import run_script
 
 SPLITS = ("train", "validation", "test")

@@ -22,9 +22,9 @@ from turnwright.core.message import ToolCall
 from turnwright.core.outcome import Failed
 from turnwright.core.task import Split, Task
 from turnwright.environments import Environment, Script, ToolAnswer, ToolCrash, call, load_environment, say, tool
-from turnwright.environments.recorded import RecordedEnvironment
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_sources import Functions, function_spec
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.environment import RecordedEnvironment
+from turnwright.environments.recorded.sources import Functions, function_spec
 from turnwright.launch.check import check_environment
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "recorded_lookup"

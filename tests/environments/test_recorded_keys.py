@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turnwright.core.message import ToolSpec
-from turnwright.environments.recording_keys import (
+from turnwright.environments.recorded.keys import (
     canonical_arguments,
     completed,
     edit_distance,

@@ -11,9 +11,9 @@ from turnwright.core.errors import ConfigError, DatasetError, ToolError
 from turnwright.core.message import ToolCall
 from turnwright.environments import ToolAnswer
 from turnwright.environments.prompts import Prompts
-from turnwright.environments.recorded import RecordedEnvironment
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_mcp import open_mcp_server
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.environment import RecordedEnvironment
+from turnwright.environments.recorded.mcp import open_mcp_server
 
 SERVER = [sys.executable, str(Path(__file__).with_name("recorded_mcp_server.py"))]
 

@@ -16,9 +16,9 @@ from starlette.routing import Route
 from turnwright.core.errors import DatasetError, EnvironmentLoadError, ToolError
 from turnwright.core.message import ToolSpec
 from turnwright.environments import tool
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_sources import Endpoint, Functions, HttpApi, function_spec
-from turnwright.environments.recording_store import read_recordings
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.sources import Endpoint, Functions, HttpApi, function_spec
+from turnwright.environments.recorded.store import read_recordings
 from turnwright.environments.tools import tool_spec
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pytest
 
 from turnwright.core.errors import DatasetError, EnvironmentLoadError, ToolError
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_sources import Functions, function_spec
-from turnwright.environments.recording_store import read_recordings
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.sources import Functions, function_spec
+from turnwright.environments.recorded.store import read_recordings
 
 
 def get_city(order: int, form: Literal["short", "long"] = "short") -> str:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.task import Task
-from turnwright.environments.resources import ResourceClosedError, hash_state, ordered
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_folder import TemporaryFolder, held_folder, sweep_folders
-from turnwright.environments.resources_sqlite import SqliteFile
+from turnwright.environments.resources.base import ResourceClosedError, hash_state, ordered
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.folder import TemporaryFolder, held_folder, sweep_folders
+from turnwright.environments.resources.sqlite import SqliteFile
 
 TASK = Task(id="t", prompt="")
 SCHEMA = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, made TEXT DEFAULT CURRENT_TIMESTAMP)"
@@ -31,7 +31,7 @@ FOREVER = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELEC
 HOLD = """
 import tempfile, time
 tempfile.tempdir = {folder!r}
-from turnwright.environments.resources_folder import held_folder
+from turnwright.environments.resources.folder import held_folder
 with held_folder() as folder:
     (folder / "half written").write_text("x")
     print(folder, flush=True)

@@ -12,10 +12,10 @@ from turnwright.core.errors import ConfigError
 from turnwright.core.message import ToolCall
 from turnwright.core.task import Split, Task
 from turnwright.environments import read_reward, say
-from turnwright.environments.returns_desk.environment import ReturnsDesk
-from turnwright.environments.returns_desk.generator import COLUMNS, generate_folder, world_hash
-from turnwright.environments.returns_desk.procedure import CELLS, PROCEDURE, Decision, Facts, decide
 from turnwright.environments.answers import read_answer
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.generator import COLUMNS, generate_folder, world_hash
+from turnwright.environments.gallery.returns_desk.procedure import CELLS, PROCEDURE, Decision, Facts, decide
 
 Play = Callable[..., Episode]
 

@@ -13,10 +13,10 @@ from turnwright.core.errors import DatasetError
 from turnwright.core.message import ToolCall, ToolSpec
 from turnwright.environments import ToolCrash, load_environment
 from turnwright.environments.answers import read_answer
-from turnwright.environments.returns_desk.generator import generate_folder
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_folder import SopFolder, write_sop_folder
-from turnwright.environments.sop_lookups import Cell, Lookup
+from turnwright.environments.gallery.returns_desk.generator import generate_folder
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.folder import SopFolder, write_sop_folder
+from turnwright.environments.sop.lookups import Cell, Lookup
 
 Play = Callable[..., Episode]
 

@@ -11,7 +11,7 @@ from turnwright.audit.check import check
 from turnwright.core.errors import DatasetError, EnvironmentLoadError
 from turnwright.core.message import ToolCall
 from turnwright.environments import load_environment
-from turnwright.environments.sop_checkout import SopCheckout, find_domains, load_domains
+from turnwright.environments.sop.checkout import SopCheckout, find_domains, load_domains
 
 GATES = {"name": "gates", "output_columns": ["decision"], "input_columns": ["badge", "zone"]}
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from turnwright.core.errors import DatasetError, EnvironmentLoadError
-from turnwright.environments.returns_desk.generator import generate_folder
-from turnwright.environments.sop_folder import read_sop_folder, write_sop_folder
-from turnwright.environments.sop_lookups import Cell, CellType
+from turnwright.environments.gallery.returns_desk.generator import generate_folder
+from turnwright.environments.sop.folder import read_sop_folder, write_sop_folder
+from turnwright.environments.sop.lookups import Cell, CellType
 
 TOOL = {
     "name": "check",

@@ -9,10 +9,10 @@ from environments.sop_domains_made import HEADER, LOOKUPS, write_domain
 from turnwright.core.errors import DatasetError
 from turnwright.core.task import Split
 from turnwright.environments import load_environment
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_card import make_card
-from turnwright.environments.sop_folder import read_sop_folder
-from turnwright.environments.sop_licence import find_licences, split_folder
+from turnwright.environments.sop.card import make_card
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.folder import read_sop_folder
+from turnwright.environments.sop.licence import find_licences, split_folder
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 ROWS = [(f"{i:03}", "north", "1", "", "True", "1", "admit" if i % 3 else "refuse") for i in range(60)]

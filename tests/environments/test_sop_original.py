@@ -10,8 +10,8 @@ from turnwright.core.episode import Episode, EpisodeKey, Turn
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.task import Task
 from turnwright.environments.answers import read_answer
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_original import is_right, matches, parse, printed_columns
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.original import is_right, matches, parse, printed_columns
 
 LABELS = ("Account Closure", "No Action", "Temporary Suspension")
 

@@ -15,12 +15,12 @@ from turnwright.core.episode import Episode, EpisodeKey, Turn
 from turnwright.core.message import Message, ToolCall
 from turnwright.core.task import Task
 from turnwright.environments import ToolCrash, load_environment, read_reward
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_card import make_card
-from turnwright.environments.sop_checkout import SopCheckout
-from turnwright.environments.sop_original import is_right
-from turnwright.environments.sop_parity import compare_tools
-from turnwright.environments.sop_sandbox import SandboxedTools
+from turnwright.environments.sop.card import make_card
+from turnwright.environments.sop.checkout import SopCheckout
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.original import is_right
+from turnwright.environments.sop.parity import compare_tools
+from turnwright.environments.sop.sandbox import SandboxedTools
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 from turnwright.launch.check import check_environment
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from environments.sop_domains_made import HEADER, METADATA, ROWS, TOOLSPECS, write_domain
 from turnwright.audit.check import check
 from turnwright.core.errors import EnvironmentLoadError
-from turnwright.environments.sop import SopEnvironment
+from turnwright.environments.sop.environment import SopEnvironment
 
 BARE = {"toolSpec": {"name": "find_badge"}}
 ODD_TOOLS: dict[str, Any] = {

@@ -12,9 +12,9 @@ from turnwright.core.errors import EnvironmentLoadError, TurnwrightError
 from turnwright.core.message import ToolCall
 from turnwright.environments import ToolCrash
 from turnwright.environments.base import ToolAnswer
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_parity import compare_tools
-from turnwright.environments.sop_sandbox import SandboxedTools
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.parity import compare_tools
+from turnwright.environments.sop.sandbox import SandboxedTools
 from turnwright.sandbox.choose import open_sandbox
 
 

@@ -25,8 +25,8 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
-from turnwright.environments.resources import Resource
-from turnwright.environments.resources_sqlite import SqliteFile
+from turnwright.environments.resources.base import Resource
+from turnwright.environments.resources.sqlite import SqliteFile
 from turnwright.environments.stateful import StatefulEnvironment
 
 TASK = Task(id="t", prompt="")

@@ -18,13 +18,29 @@ from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, load_environment, say
+from turnwright.environments.gallery.support_desk.environment import SupportDesk
+from turnwright.environments.gallery.support_desk.generator import Case, make_case
+from turnwright.environments.gallery.support_desk.policy import POLICY
+from turnwright.environments.gallery.support_desk.records import (
+    Customer,
+    Desk,
+    Order,
+    Refund,
+    Subscription,
+    Ticket,
+    changes,
+)
+from turnwright.environments.gallery.support_desk.rules import (
+    OUTCOMES,
+    PLANS,
+    QUEUES,
+    Decision,
+    Request,
+    decide,
+    finished,
+)
+from turnwright.environments.gallery.support_desk.wording import ITEMS, read
 from turnwright.environments.scripts import Script, numbered
-from turnwright.environments.support_desk.environment import SupportDesk
-from turnwright.environments.support_desk.generator import Case, make_case
-from turnwright.environments.support_desk.policy import POLICY
-from turnwright.environments.support_desk.records import Customer, Desk, Order, Refund, Subscription, Ticket, changes
-from turnwright.environments.support_desk.rules import OUTCOMES, PLANS, QUEUES, Decision, Request, decide, finished
-from turnwright.environments.support_desk.wording import ITEMS, read
 from turnwright.evaluation.calls import CallsScorer
 from turnwright.evaluation.scorers import FinalOutputScorer, collect_vocabulary
 

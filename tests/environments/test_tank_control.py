@@ -14,9 +14,9 @@ from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Task
 from turnwright.environments import Environment, call, load_environment, say
-from turnwright.environments.tank_control.environment import TankControl
-from turnwright.environments.tank_control.operators import read_panel
-from turnwright.environments.tank_control.plant import (
+from turnwright.environments.gallery.tank_control.environment import TankControl
+from turnwright.environments.gallery.tank_control.operators import read_panel
+from turnwright.environments.gallery.tank_control.plant import (
     CHANGE_AT,
     COUNTED,
     MINUTES,
@@ -28,7 +28,7 @@ from turnwright.environments.tank_control.plant import (
     make_shift,
     rounded,
 )
-from turnwright.environments.tank_control.scorer import LevelsHeld
+from turnwright.environments.gallery.tank_control.scorer import LevelsHeld
 from turnwright.rollout.demonstrations import run_script
 
 TANKS = TankControl(train_tasks=40, validation_tasks=10, test_tasks=20)

@@ -21,11 +21,11 @@ from turnwright.core.message import Message, ToolCall
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import Script, ToolAnswer, ToolCrash, call, say, tool
-from turnwright.environments.mcp_connection import McpConnection, McpPlace
-from turnwright.environments.mcp_processes import MARK
-from turnwright.environments.resources import ResourceClosedError
+from turnwright.environments.imported.mcp import McpEnvironment, McpServer
+from turnwright.environments.imported.mcp_connection import McpConnection, McpPlace
+from turnwright.environments.imported.mcp_processes import MARK
+from turnwright.environments.resources.base import ResourceClosedError
 from turnwright.environments.scripts import numbered
-from turnwright.environments.tools_mcp import McpEnvironment, McpServer
 from turnwright.rollout.demonstrations import ScriptedPolicy, run_script
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 

@@ -19,11 +19,11 @@ from turnwright.core.message import ToolCall
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import ToolAnswer, ToolCrash, call, say, tool
-from turnwright.environments.openapi_document import read_openapi
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_store import read_recordings
+from turnwright.environments.imported.openapi import ApiClient, OpenApiEnvironment
+from turnwright.environments.imported.openapi_document import read_openapi
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.store import read_recordings
 from turnwright.environments.scripts import numbered
-from turnwright.environments.tools_openapi import ApiClient, OpenApiEnvironment
 from turnwright.rollout.demonstrations import ScriptedPolicy
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 

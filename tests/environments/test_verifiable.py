@@ -15,7 +15,9 @@ from turnwright.core.outcome import Failed, Outcome, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, say
 from turnwright.environments.scripts import numbered
-from turnwright.environments.verifiable import (
+from turnwright.environments.verifiable.cases import Case, CaseResult, _judged, run_cases
+from turnwright.environments.verifiable.driver import encoded
+from turnwright.environments.verifiable.environment import (
     EditsFiles,
     ListsFiles,
     RunsPython,
@@ -23,8 +25,6 @@ from turnwright.environments.verifiable import (
     VerifiableEnvironment,
     without_places,
 )
-from turnwright.environments.verifiable_cases import Case, CaseResult, _judged, run_cases
-from turnwright.environments.verifiable_driver import encoded
 from turnwright.sandbox.base import SandboxError, SandboxLimits
 from turnwright.sandbox.choose import open_sandbox
 from turnwright.sandbox.scripted import ScriptedSandbox, exited

@@ -15,7 +15,7 @@ from turnwright.core.outcome import Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, say
 from turnwright.environments.scripts import numbered
-from turnwright.environments.verifiable import EditsFiles, RunsPython, Verdict, VerifiableEnvironment
+from turnwright.environments.verifiable.environment import EditsFiles, RunsPython, Verdict, VerifiableEnvironment
 from turnwright.rollout.demonstrations import ScriptedPolicy
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 from turnwright.sandbox.base import SandboxError, SandboxLimits

@@ -13,11 +13,11 @@ from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Outcome, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments import call, say
-from turnwright.environments.resources import ResourceClosedError
-from turnwright.environments.resources_database import Database
+from turnwright.environments.resources.base import ResourceClosedError
+from turnwright.environments.resources.database import Database
 from turnwright.environments.scripts import numbered
-from turnwright.environments.verifiable_queries import QueryFile, QueryLimits, Table, separate
-from turnwright.environments.verifiable_sql import SqlQuestions
+from turnwright.environments.verifiable.queries import QueryFile, QueryLimits, Table, separate
+from turnwright.environments.verifiable.sql import SqlQuestions
 
 SCHEMA = """
 CREATE TABLE orders (id INTEGER PRIMARY KEY, customer TEXT, amount REAL);

@@ -12,11 +12,11 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError
 from turnwright.core.outcome import Rewarded, Truncated
 from turnwright.environments import Environment, load_environment, say
+from turnwright.environments.gallery.word_game.environment import WordGame
+from turnwright.environments.gallery.word_game.rules import TRIES, care, colours_of, read_guess, worth
+from turnwright.environments.gallery.word_game.scorer import FoundWord
+from turnwright.environments.gallery.word_game.words import WORDS
 from turnwright.environments.scripts import Script
-from turnwright.environments.word_game.environment import WordGame
-from turnwright.environments.word_game.rules import TRIES, care, colours_of, read_guess, worth
-from turnwright.environments.word_game.scorer import FoundWord
-from turnwright.environments.word_game.words import WORDS
 from turnwright.rollout.demonstrations import run_script
 
 GAME = WordGame(train_tasks=60, validation_tasks=20, test_tasks=20)

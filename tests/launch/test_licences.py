@@ -9,8 +9,8 @@ from environments.sop_domains_made import LOOKUPS, write_domain
 from turnwright.config import ResolvedConfig, resolve
 from turnwright.environments.load import load_environment
 from turnwright.environments.mixture import Mixture, load_choice
-from turnwright.environments.sop_folder import read_sop_folder
-from turnwright.environments.sop_licence import split_folder
+from turnwright.environments.sop.folder import read_sop_folder
+from turnwright.environments.sop.licence import split_folder
 from turnwright.launch.licences import trained_licences
 from turnwright.rundir.records import Manifest, decode_manifest, encode
 

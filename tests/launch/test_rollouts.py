@@ -21,9 +21,9 @@ from turnwright.core.errors import ConfigError, EnvironmentLoadError
 from turnwright.core.group import Attempt
 from turnwright.core.outcome import Rewarded, Truncated
 from turnwright.core.task import Task
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 from turnwright.environments.mixture import Mixture
 from turnwright.environments.prompts import Prompts
-from turnwright.environments.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.http.server import GatewayServer, bind
 from turnwright.inference.scripted import ScriptedEngine
 from turnwright.launch.rollouts import open_runner, require_grader

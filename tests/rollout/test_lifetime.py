@@ -15,8 +15,8 @@ from turnwright.core.episode import Episode
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
-from turnwright.environments.resources import Resource
-from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.resources.base import Resource
+from turnwright.environments.resources.folder import TemporaryFolder
 from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnwright import Task, ToolError
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_postgres import PostgresDatabase, PostgresSchema
-from turnwright.environments.returns_desk.environment import ReturnsDesk
-from turnwright.environments.returns_desk.generator import BUSY_MESSAGE, COLUMNS
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.generator import BUSY_MESSAGE, COLUMNS
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.postgres import PostgresDatabase, PostgresSchema
 from turnwright.environments.stateful import StatefulEnvironment
 
 SCHEMA = """

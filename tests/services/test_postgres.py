@@ -12,9 +12,9 @@ import pytest
 from services.asking import ask, schemas, sessions
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.task import Task
-from turnwright.environments.resources import ResourceClosedError, hash_state
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_postgres import PostgresDatabase, PostgresSchema
+from turnwright.environments.resources.base import ResourceClosedError, hash_state
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.postgres import PostgresDatabase, PostgresSchema
 
 pytestmark = pytest.mark.services
 
@@ -24,7 +24,7 @@ NOTES = "CREATE TABLE notes (id serial PRIMARY KEY, text text NOT NULL, made tim
 HOLD = """
 import time
 from turnwright.core.task import Task
-from turnwright.environments.resources_postgres import PostgresSchema
+from turnwright.environments.resources.postgres import PostgresSchema
 with PostgresSchema({dsn!r}, schema="CREATE TABLE notes (id int)").opened(Task(id="t", prompt=""), 0) as database:
     print(database.name, flush=True)
     time.sleep(60)

@@ -13,9 +13,9 @@ import pytest
 from services.asking import ask, copies, sessions
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.task import Task
-from turnwright.environments.resources import ResourceClosedError, hash_state
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_postgres_copy import PostgresCopy
+from turnwright.environments.resources.base import ResourceClosedError, hash_state
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.postgres_copy import PostgresCopy
 
 pytestmark = pytest.mark.services
 
@@ -32,7 +32,7 @@ BEGIN = {"notes": ({"id": 1, "text": "100 % first"},), "stock.items": ({"id": 7}
 HOLD = """
 import time
 from turnwright.core.task import Task
-from turnwright.environments.resources_postgres_copy import PostgresCopy
+from turnwright.environments.resources.postgres_copy import PostgresCopy
 with PostgresCopy({dsn!r}, schema={shop!r}).opened(Task(id="t", prompt=""), 0) as database:
     print(database.name, flush=True)
     time.sleep(60)

@@ -21,8 +21,8 @@ from environments.ledger import (
 from services.asking import copies, schemas, sessions
 from turnwright.core.episode import Episode
 from turnwright.core.outcome import Failed, Rewarded
-from turnwright.environments.resources_postgres import PostgresSchema
-from turnwright.environments.resources_postgres_copy import PostgresCopy
+from turnwright.environments.resources.postgres import PostgresSchema
+from turnwright.environments.resources.postgres_copy import PostgresCopy
 
 pytestmark = pytest.mark.services
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from turnwright.audit.play import find_difference, play
-from turnwright.environments.support_desk.environment import SupportDesk
+from turnwright.environments.gallery.support_desk.environment import SupportDesk
 
 pytestmark = pytest.mark.services
 

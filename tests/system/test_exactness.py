@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 
 from turnwright.agents.builtin import LoopLimits
 from turnwright.core.group import Attempt
-from turnwright.environments.returns_desk.environment import ReturnsDesk
+from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.local import LocalEngine
 from turnwright.inference.local_sequences import EngineCounters

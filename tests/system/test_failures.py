@@ -7,8 +7,8 @@ import pytest
 
 from system.conftest import WORLDS, Turnwright, WriteRecipe
 from turnwright.core.outcome import Failed, Truncated
-from turnwright.environments.returns_desk.generator import generate_folder
-from turnwright.environments.sop_folder import write_sop_folder
+from turnwright.environments.gallery.returns_desk.generator import generate_folder
+from turnwright.environments.sop.folder import write_sop_folder
 from turnwright.rundir import RunReader
 
 pytestmark = pytest.mark.slow

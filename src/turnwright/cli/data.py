@@ -23,9 +23,9 @@ from turnwright.datasets import (
     write_split,
 )
 from turnwright.datasets import register as register_file
-from turnwright.environments.sop_card import make_card
-from turnwright.environments.sop_checkout import load_domains
-from turnwright.environments.sop_licence import split_folder
+from turnwright.environments.sop.card import make_card
+from turnwright.environments.sop.checkout import load_domains
+from turnwright.environments.sop.licence import split_folder
 
 app = typer.Typer(help="Check, split and register files of tasks.", no_args_is_help=True)
 

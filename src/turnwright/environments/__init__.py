@@ -13,11 +13,11 @@ from turnwright.environments.base import (
     read_reward,
 )
 from turnwright.environments.load import load_environment
-from turnwright.environments.recorded import RecordedEnvironment
-from turnwright.environments.resources_folder import TemporaryFolder
-from turnwright.environments.resources_postgres import PostgresSchema
-from turnwright.environments.resources_postgres_copy import PostgresCopy
-from turnwright.environments.resources_sqlite import SqliteFile
+from turnwright.environments.recorded.environment import RecordedEnvironment
+from turnwright.environments.resources.folder import TemporaryFolder
+from turnwright.environments.resources.postgres import PostgresSchema
+from turnwright.environments.resources.postgres_copy import PostgresCopy
+from turnwright.environments.resources.sqlite import SqliteFile
 from turnwright.environments.scripts import Script, call, say
 from turnwright.environments.stateful import StatefulEnvironment
 from turnwright.environments.tools import tool

@@ -17,20 +17,20 @@ from turnwright.core.errors import EnvironmentLoadError
 from turnwright.environments.base import Environment
 
 BUILT_IN: Mapping[str, str] = {
-    "code_repair": "turnwright.environments.code_repair.environment:CodeRepair",
-    "hangar_inspection": "turnwright.environments.hangar_inspection.environment:HangarInspection",
-    "returns_desk": "turnwright.environments.returns_desk.environment:ReturnsDesk",
+    "code_repair": "turnwright.environments.gallery.code_repair.environment:CodeRepair",
+    "hangar_inspection": "turnwright.environments.gallery.hangar_inspection.environment:HangarInspection",
+    "returns_desk": "turnwright.environments.gallery.returns_desk.environment:ReturnsDesk",
     "prompts": "turnwright.environments.prompts:Prompts",
-    "procedures": "turnwright.environments.procedures:GeneratedProcedures",
-    "content_moderation": "turnwright.environments.content_moderation.environment:ContentModeration",
-    "login_troubleshooting": "turnwright.environments.login_troubleshooting.environment:LoginTroubleshooting",
-    "support_desk": "turnwright.environments.support_desk.environment:SupportDesk",
-    "word_game": "turnwright.environments.word_game.environment:WordGame",
-    "tank_control": "turnwright.environments.tank_control.environment:TankControl",
-    "delivery_rounds": "turnwright.environments.delivery_rounds.environment:DeliveryRounds",
+    "procedures": "turnwright.environments.gallery.procedures.environment:GeneratedProcedures",
+    "content_moderation": "turnwright.environments.gallery.content_moderation.environment:ContentModeration",
+    "login_troubleshooting": "turnwright.environments.gallery.login_troubleshooting.environment:LoginTroubleshooting",
+    "support_desk": "turnwright.environments.gallery.support_desk.environment:SupportDesk",
+    "word_game": "turnwright.environments.gallery.word_game.environment:WordGame",
+    "tank_control": "turnwright.environments.gallery.tank_control.environment:TankControl",
+    "delivery_rounds": "turnwright.environments.gallery.delivery_rounds.environment:DeliveryRounds",
 }
-SOP_DOMAIN = "turnwright.environments.sop:SopEnvironment"
-SOP_CHECKOUT = "turnwright.environments.sop_checkout:SopCheckout"
+SOP_DOMAIN = "turnwright.environments.sop.environment:SopEnvironment"
+SOP_CHECKOUT = "turnwright.environments.sop.checkout:SopCheckout"
 FORMS = f"'package.module:Class', 'path/file.py:Class', 'sop:FOLDER' or a built-in name ({', '.join(BUILT_IN)})"
 
 

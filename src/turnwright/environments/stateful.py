@@ -15,7 +15,7 @@ from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment
-from turnwright.environments.resources import Resource, State, hash_state
+from turnwright.environments.resources.base import Resource, State, hash_state
 
 
 class StatefulEnvironment(Environment):

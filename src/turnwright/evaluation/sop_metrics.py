@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from turnwright.core.episode import Episode
 from turnwright.core.outcome import Failed, Truncated
-from turnwright.environments.sop_original import is_right
+from turnwright.environments.sop.original import is_right
 
 NAME_PREFIX = "sop:"
 """Begins the names of environments that are SOP-Bench folders."""

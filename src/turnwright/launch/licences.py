@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from turnwright.config import ResolvedConfig
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import Mixture
-from turnwright.environments.sop import SopEnvironment
-from turnwright.environments.sop_licence import find_licences
+from turnwright.environments.sop.environment import SopEnvironment
+from turnwright.environments.sop.licence import find_licences
 from turnwright.rundir.records import TrainedLicence
 
 OPTION = "acknowledge_licence"

@@ -21,7 +21,7 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM, set_seed
 
 from turnwright.core.trajectory import Demonstration
-from turnwright.environments.procedures import GeneratedProcedures, demonstration_texts
+from turnwright.environments.gallery.procedures.environment import GeneratedProcedures, demonstration_texts
 from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.warmstart import supervise

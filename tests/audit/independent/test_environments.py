@@ -8,7 +8,7 @@ from audit.independent.suite import ENVIRONMENTS, Label, name_of, read_labels
 from audit.independent.write_recordings import load, record, recorded_files
 from turnwright.core.outcome import Rewarded
 from turnwright.environments.load import load_environment
-from turnwright.environments.recording_store import read_recordings
+from turnwright.environments.recorded.store import read_recordings
 from turnwright.rollout.demonstrations import run_script
 
 SPLITS = ("train", "validation", "test")

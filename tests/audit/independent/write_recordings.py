@@ -11,8 +11,8 @@ from importlib import util
 from pathlib import Path
 from types import ModuleType
 
-from turnwright.environments.recording_capture import Recorder
-from turnwright.environments.recording_sources import Functions
+from turnwright.environments.recorded.capture import Recorder
+from turnwright.environments.recorded.sources import Functions
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
 

@@ -16,7 +16,7 @@ from turnwright.core.errors import ToolError
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Rewarded
 from turnwright.environments import Done, Environment, tool
-from turnwright.environments.mcp_connection import McpConnection, McpPlace
+from turnwright.environments.imported.mcp_connection import McpConnection, McpPlace
 from turnwright.launch.export.mcp import OVER
 
 mcp = pytest.importorskip("mcp", reason="the extra turnwright[mcp] is not installed")

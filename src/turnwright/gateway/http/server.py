@@ -160,9 +160,7 @@ class GatewayServer:
             print(server.url)  # http://127.0.0.1:43817
     """
 
-    def __init__(
-        self, app: ASGIApp, listener: Listener, *, grace_seconds: float = 5.0, sockets: bool = False
-    ) -> None:
+    def __init__(self, app: ASGIApp, listener: Listener, *, grace_seconds: float = 5.0, sockets: bool = False) -> None:
         """Prepare; nothing is accepted yet.
 
         Args:

@@ -4,8 +4,8 @@ import json
 import random
 
 from turnwright import Task, ToolError, call, say, tool
-from turnwright.environments.resources_database import Database
-from turnwright.environments.resources_sqlite import SqliteDatabase, SqliteFile
+from turnwright.environments.resources.database import Database
+from turnwright.environments.resources.sqlite import SqliteDatabase, SqliteFile
 from turnwright.environments.stateful import StatefulEnvironment
 
 SCHEMA = """

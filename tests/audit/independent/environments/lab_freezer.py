@@ -4,7 +4,7 @@ import json
 import random
 
 from turnwright import Task, ToolError, call, say
-from turnwright.environments.recorded import RecordedEnvironment
+from turnwright.environments.recorded.environment import RecordedEnvironment
 
 KINDS = ["serum", "plasma", "tissue"]
 RULES = {"serum": -20, "plasma": -40, "tissue": -80}

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from turnwright import Task, ToolError, call, say, tool
-from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.resources.folder import TemporaryFolder
 from turnwright.environments.stateful import StatefulEnvironment
 
 WORDS = ("timeout", "refused", "denied", "retry")

@@ -3,7 +3,7 @@
 import random
 
 from turnwright import Task, ToolError, call, say
-from turnwright.environments.recorded import RecordedEnvironment
+from turnwright.environments.recorded.environment import RecordedEnvironment
 
 SOUNDS = ["ka", "mo", "ri", "te", "lu", "sha", "no"]
 PHRASES = [

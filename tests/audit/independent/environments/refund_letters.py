@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from turnwright import Task, ToolError, call, say, tool
-from turnwright.environments.resources_folder import TemporaryFolder
+from turnwright.environments.resources.folder import TemporaryFolder
 from turnwright.environments.stateful import StatefulEnvironment
 
 SHARES = {"late": 50, "broken": 100, "missing part": 30, "changed mind": 80}

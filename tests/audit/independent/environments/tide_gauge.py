@@ -4,7 +4,7 @@ import json
 import random
 
 from turnwright import Task, ToolError, call, say
-from turnwright.environments.recorded import RecordedEnvironment
+from turnwright.environments.recorded.environment import RecordedEnvironment
 
 GAUGES = ["quay", "lock", "mole"]
 HOURS = range(24)

@@ -1,0 +1,1 @@
+"""The gallery: complete environments that come along, one room each."""

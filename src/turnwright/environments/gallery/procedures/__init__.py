@@ -1,0 +1,1 @@
+"""Generated procedures: every task brings another one."""

@@ -1,0 +1,1 @@
+"""Imported: tools that others serve, by MCP or an OpenAPI document."""
