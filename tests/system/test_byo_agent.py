@@ -22,6 +22,8 @@ from turnwright.rundir import RunReader
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.record_log import recover
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("examples") / "byo_agent"
 SHORT = (
@@ -88,7 +90,6 @@ def test_the_tasks_are_what_their_program_writes(workplace: Turnwright) -> None:
     assert set(made) == {"train.jsonl", "validation.jsonl", "test.jsonl"}
 
 
-@pytest.mark.slow
 def test_the_agent_trains_over_http_and_every_attempt_is_in_the_log(workplace: Turnwright, port: int) -> None:
     target = f"agent.target=http://127.0.0.1:{port}/rollout"
     with agent_at_work(workplace, port):
@@ -119,7 +120,6 @@ def test_the_agent_trains_over_http_and_every_attempt_is_in_the_log(workplace: T
     assert "rollout failed" not in (workplace.folder / "agent.log").read_text()
 
 
-@pytest.mark.slow
 def test_a_run_whose_agent_dies_stops_with_the_cause_and_goes_on_once_it_is_back(
     workplace: Turnwright, port: int
 ) -> None:

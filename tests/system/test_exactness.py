@@ -20,6 +20,8 @@ from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.tokens import cut_rows
 
+pytestmark = pytest.mark.slow
+
 
 def play() -> tuple[list[Attempt], EngineCounters]:
     """Play 25 tasks by 4 attempts with fewer slots than episodes, so that some are evicted and fed again."""
@@ -45,7 +47,6 @@ def play() -> tuple[list[Attempt], EngineCounters]:
     return asyncio.run(run())
 
 
-@pytest.mark.slow
 def test_sampled_logprobs_equal_a_plain_forward_pass():
     attempts, counters = play()
     assert counters.evictions > 0

@@ -10,6 +10,8 @@ import pytest
 from system.gateway_at_work import Visit, at_work, shipped_renderer
 from turnwright.rendering.renderer import Renderer
 
+pytestmark = pytest.mark.slow
+
 CHAT, RESPONSES, ANTHROPIC = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 ALTERNATING = (
     "{%- for message in messages -%}{%- if not loop.first and message['role'] == loop.previtem['role'] -%}"

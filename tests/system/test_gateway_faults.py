@@ -20,6 +20,8 @@ from turnwright.rollout.tokens import cut_rows
 from turnwright.rundir.record_log import recover
 from turnwright.rundir.recovery import RecoveredTrajectory
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "outcomes.md"
 
 

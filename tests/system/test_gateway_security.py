@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as AwsKeys
@@ -20,6 +21,8 @@ from turnwright.core.outcome import Rewarded
 from turnwright.core.rollout import RolloutRequest
 from turnwright.gateway.credentials import Credentials
 from turnwright.gateway.session import Session
+
+pytestmark = pytest.mark.slow
 
 CHAT = {"model": "default", "messages": [{"role": "user", "content": "order: O3"}], "max_tokens": 8}
 RESPONSES = {"model": "default", "input": "order: O3"}
