@@ -11,12 +11,13 @@ import torch
 
 from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, uniform_policy
 from models.tiny import VOCABULARY, tiny_policy
+from turnwright.config.training import AdvantageMethod, LossName
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.learner.batch import BatchSettings, build_batch
-from turnwright.learner.credit import AdvantageMethod, AdvantageSettings
-from turnwright.learner.objective import LossName, LossSettings
+from turnwright.learner.credit import AdvantageSettings
+from turnwright.learner.objective import LossSettings
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 

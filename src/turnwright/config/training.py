@@ -19,6 +19,7 @@ AdvantageMethod = Literal[
     "grpo_passk",
     "gpg",
 ]
+PasskForm = Literal["subset", "analytic", "max_minus_second"]
 LossName = Literal["importance_sampling", "ppo", "cispo", "gspo"]
 CLIP_THRESHOLDS: Mapping[LossName, tuple[float, float]] = {
     "importance_sampling": (0.0, math.inf),
@@ -62,7 +63,7 @@ class Algorithm(Section):
     """Discount per turn of monte_carlo and group_based_per_turn."""
     advantage_k: int | None = Field(default=None, ge=2)
     """Attempts of which grpo_passk counts the best; unset = half of ``group_size``, at least 2."""
-    advantage_k_form: Literal["subset", "analytic", "max_minus_second"] = "subset"
+    advantage_k_form: PasskForm = "subset"
     """Form of grpo_passk: any rewards; standardised, for rewards 0 and 1; or only the best of the whole group."""
     loss_fn: LossName = "ppo"
     """Policy loss."""

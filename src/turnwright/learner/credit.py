@@ -8,7 +8,6 @@ A group without signal (all its rewards equal) has no advantages and is not comp
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,21 +16,10 @@ from turnwright.algorithms.advantages import gpg_scale, group_based, has_signal,
 from turnwright.algorithms.passk import grpo_passk, grpo_passk_analytic, max_minus_second
 from turnwright.algorithms.reinforce_pp import group_centred, standardise
 from turnwright.algorithms.turns import group_based_per_turn, monte_carlo
+from turnwright.config.training import AdvantageMethod, PasskForm
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt
 
-AdvantageMethod = Literal[
-    "monte_carlo",
-    "group_based",
-    "group_based_per_turn",
-    "rloo",
-    "reinforce_pp",
-    "reinforce_pp_baseline",
-    "opo",
-    "grpo_passk",
-    "gpg",
-]
-PasskForm = Literal["subset", "analytic", "max_minus_second"]
 WITHOUT_GROUP: tuple[AdvantageMethod, ...] = ("monte_carlo", "reinforce_pp")
 """Methods that compare an attempt with no other of its group."""
 

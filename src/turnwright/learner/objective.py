@@ -1,7 +1,6 @@
 """Objective: which loss the tokens of a pass go through, and with which thresholds."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
@@ -10,8 +9,7 @@ from turnwright.algorithms.gspo import gspo_loss
 from turnwright.algorithms.importance_sampling import importance_sampling_loss
 from turnwright.algorithms.policy_loss import PolicyLoss
 from turnwright.algorithms.ppo import ppo_loss
-
-LossName = Literal["importance_sampling", "ppo", "cispo", "gspo"]
+from turnwright.config.training import LossName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

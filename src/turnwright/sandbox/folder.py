@@ -31,7 +31,7 @@ def held_folder() -> Iterator[Path]:
         SandboxError: it cannot be made or removed.
     """
     try:
-        folder, descriptor = _make_locked()
+        folder, descriptor = make_locked(PREFIX, mode=0o711)
     except OSError as error:
         raise SandboxError(f"no folder can be made in {tempfile.gettempdir()}: {error}") from error
     try:
@@ -47,7 +47,7 @@ def sweep_folders() -> tuple[str, ...]:
     """Remove the folders that no process holds, and return their paths."""
     swept: list[str] = []
     for entry in os.scandir(tempfile.gettempdir()):
-        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and _abandoned(entry.path):
+        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and is_abandoned(entry.path):
             with suppress(SandboxError):  # two openers may sweep at once
                 remove_tree(Path(entry.path))
                 swept.append(entry.path)
@@ -92,17 +92,42 @@ def open_folder(name: str, within: int | None = None) -> int:
         return os.open(name, os.O_RDONLY | flags, dir_fd=within)
 
 
-def _make_locked() -> tuple[Path, int]:
-    # It gets the name a sweep looks for only once it is locked.
+def make_locked(prefix: str, *, mode: int = 0o700) -> tuple[Path, int]:
+    """Make a folder below the temporary one, called ``prefix`` and eight characters.
+
+    It gets the name that a sweep looks for only once it is locked.
+
+    Returns:
+        The folder, and the descriptor through which it is locked until that is closed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     folder = Path(tempfile.mkdtemp(prefix="turnwright-new-"))
     try:
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # too many open files
+    except OSError:  # too many open files: nothing that needs a descriptor would remove it either
         folder.rmdir()
         raise
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    folder.chmod(0o711)
-    return folder.rename(folder.with_name(PREFIX + folder.name[-8:])), descriptor
+    folder.chmod(mode)
+    return folder.rename(folder.with_name(prefix + folder.name[-8:])), descriptor
+
+
+def is_abandoned(folder: str) -> bool:
+    """Return whether no process holds a folder that ``make_locked`` made."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:  # gone meanwhile, or somebody else's
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _empty(folder: Path) -> None:
@@ -138,18 +163,3 @@ def _open_writable(name: str, within: int) -> int:
     folder = open_folder(name, within)
     os.fchmod(folder, 0o700)
     return folder
-
-
-def _abandoned(folder: str) -> bool:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:  # gone meanwhile, or somebody else's
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)

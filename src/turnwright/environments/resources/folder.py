@@ -4,7 +4,6 @@ A folder in use is locked through an open descriptor, which the system lets go o
 dies. ``sweep_leftovers`` removes folders of our name that nobody holds locked.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from turnwright.core.task import Task
 from turnwright.environments.resources.base import Resource, State
+from turnwright.sandbox.folder import is_abandoned, make_locked
 
 PREFIX = "turnwright-episode-"
 NAME = re.compile(re.escape(PREFIX) + r"\w{8}(-ended)?")
@@ -51,16 +51,8 @@ class TemporaryFolder(Resource[Path]):
 @contextmanager
 def held_folder() -> Iterator[Path]:
     """Make a folder, hold it locked, and remove it with everything in it."""
-    # It gets the name a sweep looks for only once it is locked.
-    folder = Path(tempfile.mkdtemp(prefix="turnwright-new-"))
+    folder, descriptor = make_locked(PREFIX)
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # too many open files: nothing that needs a descriptor would remove it either
-        folder.rmdir()
-        raise
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        folder = folder.rename(folder.with_name(PREFIX + folder.name[-8:]))
         yield folder
     finally:
         try:
@@ -75,25 +67,10 @@ def sweep_folders() -> tuple[str, ...]:
     """Remove the episode folders that no process holds, and return their paths."""
     swept: list[str] = []
     for entry in os.scandir(tempfile.gettempdir()):
-        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and _abandoned(entry.path):
+        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False) and is_abandoned(entry.path):
             _remove(Path(entry.path))
             swept.append(entry.path)
     return tuple(sorted(swept))
-
-
-def _abandoned(folder: str) -> bool:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:  # gone meanwhile, or somebody else's
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
-        return True
-    finally:
-        os.close(descriptor)
 
 
 def _remove(folder: Path) -> None:

@@ -2,14 +2,14 @@
 
 import ast
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from turnwright.core.episode import Episode
-from turnwright.core.errors import ConfigError
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments.gallery.code_repair.generator import FILE, make_tasks, right_version
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.scripts import Script, call, say
 from turnwright.environments.verifiable.environment import EditsFiles, RunsTests, VerifiableEnvironment
 from turnwright.sandbox.base import Sandbox
@@ -47,11 +47,8 @@ class CodeRepair(EditsFiles, RunsTests, VerifiableEnvironment):
     ) -> None:
         """Take the number of tasks per split, their seed, and the sandbox."""
         super().__init__(sandbox=sandbox, unsafe_local=unsafe_local)
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
+        self._sizes = split_sizes("code_repair", train=train_tasks, validation=validation_tasks, test=test_tasks)
         self._seed = seed
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(f"code_repair: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
 
     def tasks(self, split: Split) -> Iterable[Task]:
         """Return the tasks of a split; its families of functions occur in no other."""

@@ -1,10 +1,9 @@
 """DeliveryRounds: four tools over a morning that changes while it goes on, by a timetable that only the seed knows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import blake2b
 
 from turnwright.core.episode import Episode
-from turnwright.core.errors import ConfigError
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
@@ -12,6 +11,7 @@ from turnwright.environments.gallery.delivery_rounds.couriers import read_prompt
 from turnwright.environments.gallery.delivery_rounds.day import LONGEST_WAIT, Day
 from turnwright.environments.gallery.delivery_rounds.generator import make_morning
 from turnwright.environments.gallery.delivery_rounds.records import HANDOVER_MINUTES, Event, clock
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.scripts import Script
 from turnwright.environments.tools import tool
 
@@ -41,11 +41,8 @@ class DeliveryRounds(Environment):
         self, *, train_tasks: int = 400, validation_tasks: int = 40, test_tasks: int = 120, seed: int = 0
     ) -> None:
         """Take the number of tasks per split and the seed of their mornings."""
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
+        self._sizes = split_sizes("delivery_rounds", train=train_tasks, validation=validation_tasks, test=test_tasks)
         self._seed = seed
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(f"delivery_rounds: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
 
     def tasks(self, split: Split) -> Iterator[Task]:
         """Yield the tasks of a split; each has a town of its own."""

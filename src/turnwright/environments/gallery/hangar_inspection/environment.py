@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from turnwright.core.episode import Episode
-from turnwright.core.errors import ConfigError, ToolError
+from turnwright.core.errors import ToolError
 from turnwright.core.message import Message
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
@@ -39,6 +39,7 @@ from turnwright.environments.gallery.hangar_inspection.rules import (
     remaining_cycles,
     technician_of,
 )
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.rewards import field_accuracy, with_format
 from turnwright.environments.scripts import Script, call, say
 from turnwright.environments.tools import tool
@@ -71,11 +72,8 @@ class HangarInspection(Environment):
         self, *, train_tasks: int = 600, validation_tasks: int = 60, test_tasks: int = 180, seed: int = 0
     ) -> None:
         """Take the number of tasks per split and the seed of their worlds."""
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
+        self._sizes = split_sizes("hangar_inspection", train=train_tasks, validation=validation_tasks, test=test_tasks)
         self._seed = seed
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(f"hangar_inspection: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
 
     def tasks(self, split: Split) -> Iterator[Task]:
         """Yield the tasks of a split; worlds are made when they are asked for."""

@@ -1,12 +1,12 @@
 """LoginTroubleshooting: an old system behind eleven tools, a caller who answers, and rules that must not be broken."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Literal
 
 from turnwright.core.episode import Episode
-from turnwright.core.errors import ConfigError, ToolError
+from turnwright.core.errors import ToolError
 from turnwright.core.message import Message
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
@@ -24,6 +24,7 @@ from turnwright.environments.gallery.login_troubleshooting.screens import (
     token_screen,
 )
 from turnwright.environments.gallery.login_troubleshooting.technician import Habits, take_call
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.rewards import with_format
 from turnwright.environments.scripts import Script
 from turnwright.environments.tools import tool
@@ -41,13 +42,10 @@ class LoginTroubleshooting(Environment):
         self, *, train_tasks: int = 600, validation_tasks: int = 60, test_tasks: int = 180, seed: int = 0
     ) -> None:
         """Take the number of tasks per split and the seed of their worlds."""
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
+        self._sizes = split_sizes(
+            "login_troubleshooting", train=train_tasks, validation=validation_tasks, test=test_tasks
+        )
         self._seed = seed
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(
-                    f"login_troubleshooting: {split}_tasks = {size}: expected 0 or more; 0 = no such split"
-                )
 
     def tasks(self, split: Split) -> Iterator[Task]:
         """Yield the tasks of a split; calls are made up when they are asked for."""

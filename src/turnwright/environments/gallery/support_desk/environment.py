@@ -1,6 +1,6 @@
 """SupportDesk: eight tools over a database of the episode's own, and a reward that reads what is in it at the end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Literal
 
@@ -9,6 +9,7 @@ from turnwright.core.errors import ConfigError, ToolError
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments.answers import final_answer, is_right
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.gallery.support_desk.clerks import Habits, work
 from turnwright.environments.gallery.support_desk.generator import make_case
 from turnwright.environments.gallery.support_desk.policy import POLICY
@@ -55,10 +56,7 @@ class SupportDesk(StatefulEnvironment):
             test_tasks: Tasks kept for evaluation.
             seed: Seed of the desks.
         """
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(f"support_desk: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
+        self._sizes = split_sizes("support_desk", train=train_tasks, validation=validation_tasks, test=test_tasks)
         self._seed = seed
         if database == "sqlite" and not dsn:
             self.resources = {"db": SqliteFile(SCHEMA, fill=self._fill)}

@@ -1,13 +1,14 @@
 """TankControl: a tool call is a minute of the plant; every minute that counts is rewarded in the turn that ran it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from hashlib import blake2b
 
 from turnwright.core.episode import Episode
-from turnwright.core.errors import ConfigError, ToolError
+from turnwright.core.errors import ToolError
 from turnwright.core.seeding import generator
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment, TurnRewards
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.gallery.tank_control.operators import follow_gauges, operate
 from turnwright.environments.gallery.tank_control.plant import (
     AREA,
@@ -53,11 +54,8 @@ class TankControl(Environment):
         self, *, train_tasks: int = 600, validation_tasks: int = 60, test_tasks: int = 180, seed: int = 0
     ) -> None:
         """Take the number of tasks per split and the seed of their shifts."""
-        self._sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
+        self._sizes = split_sizes("tank_control", train=train_tasks, validation=validation_tasks, test=test_tasks)
         self._seed = seed
-        for split, size in self._sizes.items():
-            if size < 0:
-                raise ConfigError(f"tank_control: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
 
     def tasks(self, split: Split) -> Iterator[Task]:
         """Yield the tasks of a split; each shift has its own levels, set points and demands."""

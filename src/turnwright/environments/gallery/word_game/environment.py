@@ -1,6 +1,6 @@
 """WordGame: one reply is one guess; the world answers with colours until the word is found or the guesses are used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError
@@ -8,6 +8,7 @@ from turnwright.core.message import Message
 from turnwright.core.seeding import derive_key, generator
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Done, Environment
+from turnwright.environments.gallery.sizes import split_sizes
 from turnwright.environments.gallery.word_game.rules import (
     CARE_WHEN_LOST,
     CARE_WHEN_SOLVED,
@@ -55,10 +56,7 @@ class WordGame(Environment):
             test_tasks: Words kept for evaluation.
             seed: Seed by which the words are dealt.
         """
-        sizes: Mapping[Split, int] = {"train": train_tasks, "validation": validation_tasks, "test": test_tasks}
-        for split, size in sizes.items():
-            if size < 0:
-                raise ConfigError(f"word_game: {split}_tasks = {size}: expected 0 or more; 0 = no such split")
+        sizes = split_sizes("word_game", train=train_tasks, validation=validation_tasks, test=test_tasks)
         if sum(sizes.values()) > len(WORDS):
             raise ConfigError(
                 f"word_game: {sum(sizes.values())} tasks in all, but there are {len(WORDS)} words: ask for fewer"
