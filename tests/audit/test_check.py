@@ -150,7 +150,7 @@ DEFECTS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_defect_is_found_and_fails_the_check(defect: str, audit: Audit) -> None:
     code, body = DEFECTS[defect]
@@ -162,7 +162,7 @@ def test_defect_is_found_and_fails_the_check(defect: str, audit: Audit) -> None:
         assert finding.cure
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_same_defect_on_every_task_is_listed_briefly(audit: Audit) -> None:
     found = [f for f in audit("def reward(self, episode):\n    return 0.0").findings if f.code == "oracle.fails"]
     assert len(found) == 5
@@ -197,7 +197,7 @@ def test_scorer_that_disagrees_with_the_reward_fails_the_solutions(audit: Audit)
     assert report.floors["constant"].by_score == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_scorer_that_is_too_kind_is_found(audit: Audit) -> None:
     class Always:
         def score(self, episode: Episode) -> Score:
@@ -227,7 +227,7 @@ def test_shipped_schema_is_what_the_type_says() -> None:
 
 
 @pytest.mark.skipif("SOP_BENCH_DIR" not in os.environ, reason="needs SOP_BENCH_DIR")
-@pytest.mark.slow
+@pytest.mark.audit
 def test_oracle_solves_every_row_of_the_public_domain() -> None:
     folder = Path(os.environ["SOP_BENCH_DIR"]) / "referral_abuse_detection_v1"
     report = asyncio.run(check(f"sop:{folder}"))
@@ -236,7 +236,7 @@ def test_oracle_solves_every_row_of_the_public_domain() -> None:
     assert report.passed
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_demo_environment_passes() -> None:
     report = asyncio.run(check("returns_desk", num_tasks=60))
     assert report.passed, report.findings

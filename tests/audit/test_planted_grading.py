@@ -7,7 +7,7 @@ import pytest
 from audit.planted import Planted, audit_claims, found, names
 from audit.planted_grading import GRADING_SUITE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 """Each audits several environments."""
 
 

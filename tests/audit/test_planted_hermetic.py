@@ -7,7 +7,7 @@ import pytest
 
 from audit.planted import HERMETIC_DEFECTS, Planted, audit_claims, found, names
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 """Each audits several environments."""
 
 

@@ -12,7 +12,7 @@ from turnwright.audit.codings import coding_of
 from turnwright.audit.prediction import predicted_share
 from turnwright.launch.check import check_environment
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 """Each audits several environments."""
 
 

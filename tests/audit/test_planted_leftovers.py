@@ -9,7 +9,7 @@ import pytest
 
 from audit.planted import LEFTOVERS, Planted, audit_claims, found, names
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 """Each audits several environments."""
 
 

@@ -23,7 +23,7 @@ def test_suite_has_no_name_twice_and_is_large() -> None:
     assert len(CLEAN) >= 10
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 @pytest.mark.parametrize("name", CLEAN)
 def test_clean_environment_raises_no_alarm(name: str, tmp_path: Path) -> None:
     assert audit_claims(tmp_path, CLEAN[name]).findings == ()

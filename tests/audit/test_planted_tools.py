@@ -6,7 +6,7 @@ import pytest
 
 from audit.planted import SLOW, TOOL_DEFECTS, Planted, audit_claims, found, names
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 """Each audits several environments."""
 
 

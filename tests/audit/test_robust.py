@@ -32,7 +32,7 @@ def codes(report: CheckReport) -> set[str]:
         ("def close(self):\n    raise OSError('x')", ""),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.audit
 def test_what_breaks_is_a_finding(body: str, code: str, tmp_path: Path) -> None:
     if body.startswith("def tools"):
         with pytest.raises(EnvironmentLoadError, match="ValueError"):
@@ -42,7 +42,7 @@ def test_what_breaks_is_a_finding(body: str, code: str, tmp_path: Path) -> None:
     assert code in codes(report) | {""}
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_function_that_hangs_is_interrupted_and_ends_the_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "LIMIT_SECONDS", 1.0)
     body = '@tool\ndef get_claim(self, claim: str) -> dict:\n    """Return a claim."""\n    time.sleep(600)'
@@ -52,7 +52,7 @@ def test_function_that_hangs_is_interrupted_and_ends_the_audit(tmp_path: Path, m
     assert not report.passed
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_huge_prompts_and_many_tasks_are_no_trouble(tmp_path: Path) -> None:
     body = (
         "def tasks(self, split):\n"
@@ -64,7 +64,7 @@ def test_huge_prompts_and_many_tasks_are_no_trouble(tmp_path: Path) -> None:
     assert report.facts.tasks == {"train": 100, "validation": 100, "test": 100}
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_directory_and_variables_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     body = (
@@ -76,7 +76,7 @@ def test_directory_and_variables_come_back(tmp_path: Path, monkeypatch: pytest.M
     assert (Path.cwd(), os.environ.get("CLAIMS")) == (tmp_path, None)
 
 
-@pytest.mark.slow
+@pytest.mark.audit
 def test_network_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "asking.py"
     path.write_text(

@@ -3,6 +3,7 @@
 What accepts a right answer beside a wrong one, inside reasoning, negated or cut short teaches a policy to write so.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,9 @@ from turnwright.core.finding import Finding, Severity
 from turnwright.environments.base import Environment
 from turnwright.environments.scripts import numbered, say
 
-ATTACKED = 24
-"""Solved tasks on which each attack is tried: what a grader accepts on one task it accepts on most."""
 ACCEPTED = 0.5
 """Share of tasks from which an attack counts as accepted; less is chance among labels that resemble each other."""
-RAISED: Mapping[Severity, Severity] = {"info": "warning", "warning": "error", "error": "error"}
+RAISED: Mapping[Severity | None, Severity] = {None: "warning", "info": "warning", "warning": "error", "error": "error"}
 """Severity where the reward pays for what the scorer refuses: training then moves away from what is evaluated."""
 NUMBER = re.compile(r"[-+]?[\d.,/]+%?")
 
@@ -34,9 +33,10 @@ class Attack:
 
     name: str
     code: str
-    severity: Severity
+    severity: Severity | None
+    """None: harmless where reward and scorer agree about it."""
     reason: str
-    """Why it must not count."""
+    """Why it must not count, or what comes of it where only one of the two takes it."""
     write: Write
     """From form, right and wrong values to a final reply; None where it says nothing."""
     also: Write | None = None
@@ -55,6 +55,30 @@ def _each(change: Callable[[str, str], str]) -> Write:
 
 def _half(value: str, other: str) -> str:
     return value[: (len(value) + 1) // 2] if len(value) > 3 else value
+
+
+def _retyped(change: Callable[[Any], Any]) -> Write:
+    """Change the type of values; None where there is nothing to change."""
+
+    def write(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
+        changed = {name: change(value) for name, value in right.items()}
+        same = all(type(changed[name]) is type(value) for name, value in right.items())
+        return None if same or not form.is_object else form.write(changed)
+
+    return write
+
+
+def _fenced(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
+    body = json.dumps(dict(right), indent=2, ensure_ascii=False) if form.is_object else form.write(right)
+    return form.wrap(f"\n```json\n{body}\n```\n") if form.is_object else f"```\n{body}\n```"
+
+
+def _with_more(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
+    return form.write({**right, "remark": "none"}) if form.is_object else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _other_tag(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
@@ -130,6 +154,41 @@ ATTACKS = (
         write=_other_tag,
     ),
     Attack(
+        name="false_as_text",
+        code="grader.type",
+        severity="error",
+        reason="the text 'false' counts as true, as any text does that is not empty",
+        write=_retyped(lambda value: "false" if value is True else value),
+    ),
+    Attack(
+        name="number_as_text",
+        code="grader.lenient",
+        severity=None,
+        reason="numbers stand in quotes",
+        write=_retyped(lambda value: str(value) if _is_number(value) else value),
+    ),
+    Attack(
+        name="boolean_as_text",
+        code="grader.lenient",
+        severity=None,
+        reason="true and false stand in quotes",
+        write=_retyped(lambda value: str(value).lower() if isinstance(value, bool) else value),
+    ),
+    Attack(
+        name="code_fence",
+        code="grader.lenient",
+        severity=None,
+        reason="the answer stands in a code fence",
+        write=_fenced,
+    ),
+    Attack(
+        name="extra_field",
+        code="grader.lenient",
+        severity=None,
+        reason="there is a field that nobody asked for",
+        write=_with_more,
+    ),
+    Attack(
         name="two_answers",
         code="grader.two_answers",
         severity="error",
@@ -154,9 +213,9 @@ ATTACKS = (
 )
 
 
-def case_twins(truths: Truths) -> Mapping[str, str]:
-    """Return words of right answers that other right answers have with other capitals, such as mW and MW."""
-    texts = [str(value) for fields in truths.by_task.values() for value in fields.values()]
+def case_twins(truths: Truths, field: str) -> Mapping[str, str]:
+    """Return words of a field that it has elsewhere with other capitals, such as mW and MW."""
+    texts = [str(fields[field]) for fields in truths.by_task.values() if field in fields]
     forms: dict[str, dict[str, None]] = {}
     for word in dict.fromkeys(word for text in texts for word in re.findall(r"[A-Za-z]+", text)):
         forms.setdefault(word.casefold(), {})[word] = None
@@ -185,7 +244,7 @@ async def check_attacks(
 
     Silent where the final reply does not decide: where the calls of a solution with a *wrong* answer are solved too.
     """
-    known = [e for e in solved if truths and wrong_answer(truths, e.key.task_id)][:ATTACKED]
+    known = [e for e in solved if truths and wrong_answer(truths, e.key.task_id)]
     if truths is None or not known:
         return Attacks(shares={}, findings=(), right=(), wrong=(), played=())
     cases = [(e, truths.by_task[e.key.task_id], wrong_answer(truths, e.key.task_id)) for e in known]
@@ -229,23 +288,24 @@ async def _play(prototype: Environment, episode: Episode, text: str, seed: int) 
 
 
 def _other_capitals(truths: Truths) -> tuple[Attack, ...]:
-    twins = case_twins(truths)
+    twins = {name: found for name in truths.labels if (found := case_twins(truths, name))}
 
     def write(form: AnswerForm, right: Fields, wrong: Fields) -> str | None:
-        def swap(match: re.Match[str]) -> str:
-            return twins.get(match.group(0), match.group(0))
+        def swap(name: str, text: str) -> str:
+            return re.sub(r"[A-Za-z]+", lambda found: twins[name].get(found.group(0), found.group(0)), text)
 
-        changed = {n: re.sub(r"[A-Za-z]+", swap, v) if isinstance(v, str) else v for n, v in right.items()}
+        changed = {n: swap(n, v) if n in twins and isinstance(v, str) else v for n, v in right.items()}
         return form.write(changed) if changed != right else None
 
     if not twins:
         return ()
+    pair = next(iter(next(iter(twins.values())).items()))
     return (
         Attack(
             name="other_capitals",
             code="grader.case",
             severity="error",
-            reason=f"capitals alone tell right answers apart here, such as {next(iter(twins.items()))}",
+            reason=f"capitals alone tell right answers apart here, such as {pair}",
             write=write,
         ),
     )
@@ -263,6 +323,8 @@ def _is_error(finding: Finding) -> bool:
 def _findings(attack: Attack, share: Floor, text: str, count: int) -> list[Finding]:
     refused = share.by_score is not None and share.by_score < ACCEPTED
     severity = RAISED[attack.severity] if refused else attack.severity
+    if severity is None:
+        return []
     return [
         Finding(
             code=attack.code,

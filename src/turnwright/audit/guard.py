@@ -41,6 +41,8 @@ class Guard:
         """Guard against the code of ``own``, called from ``boundaries``."""
         self.uses: dict[tuple[str, str], Use] = {}
         """By kind and place."""
+        self.programs = 0
+        """Programs that were started, also by the product for the environment."""
         self._own = own
         self._boundaries = boundaries
         self._allow_network = allow_network
@@ -62,6 +64,7 @@ class Guard:
                     "service answers, or pass --allow-network"
                 )
         elif event in PROCESS_EVENTS:
+            self.programs += 1
             self._note("process", f"{event} {str(arguments[:2])[:200]}", through_product=False)
         elif (path := written_path(event, arguments)) and not path.is_relative_to(tempfile.gettempdir()):
             self._note("write", f"the file {path}", through_product=False)
@@ -91,6 +94,11 @@ def guard(own: OwnCode, boundaries: Collection[CodeType], *, allow_network: bool
         yield guarding
     finally:
         _current.remove(guarding)
+
+
+def started_programs() -> int:
+    """Return how many programs were started under the guards of this process."""
+    return sum(guarding.programs for guarding in _current)
 
 
 def written_path(event: str, arguments: tuple[Any, ...]) -> Path | None:

@@ -121,10 +121,10 @@ def _floors(report: CheckReport) -> str:
 def _attacks(report: CheckReport) -> str:
     if not report.attacks:
         return ""
-    return f"""<section id="attacks"><h2>Right answers in forms that must not count</h2>
+    return f"""<section id="attacks"><h2>Right answers in other forms</h2>
 <p>Share of solved tasks on which the right answer still counts when it stands beside a wrong one, in the reasoning, in
-another tag, negated or cut short.</p>
-{share_bars(report.attacks, "Share of tasks on which a right answer counts in a form that must not")}
+another tag, negated or cut short; types, fences and further fields are harmless where reward and scorer agree.</p>
+{share_bars(report.attacks, "Share of tasks on which a right answer counts in another form")}
 </section>"""
 
 

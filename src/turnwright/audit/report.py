@@ -97,7 +97,7 @@ class CheckReport:
     floors: Mapping[str, Floor]
     """By name of the play; "majority_class" is what naming the most frequent right answer earns."""
     attacks: Mapping[str, Floor]
-    """Share of solved tasks on which a right answer counts in a form that must not; by name of the attack."""
+    """Share of solved tasks on which a right answer counts in another form than they have; by name of the attack."""
     proposed: Proposal
     facts: Facts
     settings: Settings

@@ -17,7 +17,6 @@ USUAL_RANGE = (-1.0, 1.0)
 TOLERANCE = 1e-9
 OFTEN = 0.1
 """Share of tasks from which a worse play that earns more is no odd case."""
-REPEATED_EPISODES = 5
 REPETITIONS = 4
 LONG_ANSWER = 200_000
 """Characters; a policy that does not stop writes them."""
@@ -30,9 +29,13 @@ async def check_rewards(
     attacks: Attacks,
     judge: Judge,
     *,
+    repeated: int,
     seed: int,
 ) -> tuple[Finding, ...]:
-    """Check the reward on plays whose order is known, and on answers that hardly anybody expects."""
+    """Check the reward on plays whose order is known, and on answers that hardly anybody expects.
+
+    Calls are repeated one by one in ``repeated`` solutions.
+    """
     odd = [
         await play(prototype, episode.task, numbered([say(text)]), seed=seed)
         for episode in solved[:2]
@@ -41,8 +44,8 @@ async def check_rewards(
     for episode in odd:
         judge.by_score(episode)
     every = [*solved, *attacks.played, *odd, *(episode for episodes in idle.values() for episode in episodes)]
-    short = [await _first_call(prototype, episode, seed) for episode in solved[:REPEATED_EPISODES]]
-    halves = [await _half(prototype, episode, seed) for episode in solved[:REPEATED_EPISODES]]
+    short = [await _first_call(prototype, episode, seed) for episode in solved[:repeated]]
+    halves = [await _half(prototype, episode, seed) for episode in solved[:repeated]]
     return (
         *_breaks(every),
         *_scorer_breaks(judge.breaks),
@@ -50,7 +53,7 @@ async def check_rewards(
         *_order(solved, idle.get("nothing", ()), "saying nothing at all"),
         *_order(attacks.right, attacks.wrong, "the same calls with a wrong answer"),
         *_order(solved, halves, "half of the solution"),
-        *await _spam(prototype, [*short, *solved[:REPEATED_EPISODES], *attacks.wrong[:REPEATED_EPISODES]], seed),
+        *await _spam(prototype, [*short, *solved[:repeated], *attacks.wrong[:repeated]], seed),
     )
 
 

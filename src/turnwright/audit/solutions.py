@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from turnwright.audit.answers import gold_of, gold_script
@@ -19,8 +19,6 @@ from turnwright.environments.scripts import Script, numbered
 
 TYPICAL_QUANTILE = 0.9
 """Share of solved tasks that need no more than the proposed typical_turns."""
-FEWEST_PLAYED = 30
-LONGEST_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,19 +30,18 @@ class Solutions:
     seconds: float
     """Time that playing them took."""
 
+    def followed_by(self, more: "Solutions") -> "Solutions":
+        """Return these and more, of other tasks of the same environment."""
+        return replace(self, episodes=(*self.episodes, *more.episodes), seconds=self.seconds + more.seconds)
+
 
 async def play_solutions(prototype: Environment, tasks: Sequence[Task], *, seed: int) -> Solutions:
-    """Play the oracle on tasks; without an oracle, state the ground truth of those that have one.
-
-    Where an episode takes long, fewer tasks are played: as many as fit into a while, and some in any case.
-    """
+    """Play the oracle on tasks; without an oracle, state the ground truth of those that have one."""
     kind: Literal["rules", "gold"] = "rules" if tasks and _has_oracle(prototype, tasks[0]) else "gold"
     tools = prototype.tool_specs()
     started = time.monotonic()
     episodes: list[Episode] = []
     for task in tasks:
-        if len(episodes) >= FEWEST_PLAYED and time.monotonic() - started > LONGEST_SECONDS:
-            break
         gold = gold_of(task)
         if kind == "rules":
             episodes.append(await play(prototype, task, _begun(prototype, task), seed=seed))

@@ -4,6 +4,7 @@ What an environment breaks in a stage is one more finding, and the next stage go
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from turnwright.audit.answer_form import gold_truths, read_truths
@@ -11,8 +12,10 @@ from turnwright.audit.answer_known import check_knowable
 from turnwright.audit.answer_told import check_answer_told
 from turnwright.audit.attacks import check_attacks
 from turnwright.audit.cost import check_cost
+from turnwright.audit.effort import TRIED, choose_effort
 from turnwright.audit.elsewhere import PLAYED_ELSEWHERE, check_elsewhere
 from turnwright.audit.floors import check_floors
+from turnwright.audit.guard import started_programs
 from turnwright.audit.hermetic import watch_episodes
 from turnwright.audit.leftovers import check_leftovers, restore
 from turnwright.audit.own_source import clock_uses
@@ -20,7 +23,14 @@ from turnwright.audit.patience import EnvironmentHangsError
 from turnwright.audit.prompt_leaks import check_prompt_leaks
 from turnwright.audit.replay import check_isolation, check_replay
 from turnwright.audit.rewards import check_rewards
-from turnwright.audit.solutions import check_solutions, check_turns, count_solved, play_solutions, propose_turns
+from turnwright.audit.solutions import (
+    Solutions,
+    check_solutions,
+    check_turns,
+    count_solved,
+    play_solutions,
+    propose_turns,
+)
 from turnwright.audit.splits import check_twins
 from turnwright.audit.subject import Subject
 from turnwright.audit.tool_answers import check_constant, check_random
@@ -68,7 +78,7 @@ async def _run(name: str, stage: Stage, subject: Subject) -> Findings:
 
 
 async def _solve(subject: Subject) -> Findings:
-    subject.solutions = await play_solutions(subject.prototype, subject.tasks, seed=subject.seed)
+    await _play_solutions(subject)
     subject.settle_scorer()
     solutions, judge = subject.solutions, subject.judge
     # Where a scorer refuses every solution, what the reward accepts still shows how to answer.
@@ -85,21 +95,42 @@ async def _solve(subject: Subject) -> Findings:
     )
 
 
+async def _play_solutions(subject: Subject) -> None:
+    prototype, tasks, seed = subject.prototype, subject.tasks, subject.seed
+    before = started_programs()
+    some = [await play_solutions(prototype, [task], seed=seed) for task in tasks[:TRIED]]
+    if not some:
+        return
+    fastest = min(one.seconds for one in some)
+    subject.effort = choose_effort(starts_programs=started_programs() > before, seconds=fastest)
+    rest = await play_solutions(prototype, tasks[TRIED : subject.effort.solutions], seed=seed)
+    subject.solutions = functools.reduce(Solutions.followed_by, (*some, rest))
+
+
 async def _grade(subject: Subject) -> Findings:
     prototype, judge, seed, truths = subject.prototype, subject.judge, subject.seed, subject.truths
-    subject.floors = await check_floors(prototype, subject.idle_tasks, subject.solved, truths, judge, seed=seed)
-    subject.attacks = await check_attacks(prototype, subject.solved, truths, judge, seed=seed)
+    effort, solved = subject.effort, subject.solved
+    subject.floors = await check_floors(prototype, subject.idle_tasks, solved, truths, judge, seed=seed)
+    subject.attacks = await check_attacks(prototype, solved[: effort.attacked], truths, judge, seed=seed)
     return (
         *subject.floors.findings,
         *subject.attacks.findings,
-        *await check_rewards(prototype, subject.intact, subject.floors.played, subject.attacks, judge, seed=seed),
+        *await check_rewards(
+            prototype,
+            subject.intact,
+            subject.floors.played,
+            subject.attacks,
+            judge,
+            repeated=effort.repeated,
+            seed=seed,
+        ),
     )
 
 
 async def _replay(subject: Subject) -> Findings:
     another = load_environment(subject.environment, subject.options)
     return (
-        *await check_random(subject.fresh, another, subject.intact, seed=subject.seed),
+        *await check_random(subject.fresh, another, subject.intact[: subject.effort.replayed], seed=subject.seed),
         *await check_replay(subject.prototype, subject.fresh, subject.replayed, seed=subject.seed),
         *await check_isolation(subject.prototype, subject.replayed, seed=subject.seed),
     )

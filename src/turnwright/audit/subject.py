@@ -8,6 +8,7 @@ from typing import Any
 from turnwright.audit.answer_form import Truths
 from turnwright.audit.answers import gold_of
 from turnwright.audit.attacks import Attacks
+from turnwright.audit.effort import ORDINARY, Effort
 from turnwright.audit.floors import Floors
 from turnwright.audit.frames import OwnCode, Use
 from turnwright.audit.judge import EpisodeScorer, Judge
@@ -22,16 +23,7 @@ from turnwright.environments.base import Environment
 DefaultScorer = Callable[[Sequence[Task]], EpisodeScorer | None]
 """Makes a scorer of tasks; None where they have no ground truth it can use."""
 
-REPLAYED_TASKS = 50
-"""Tasks played again: what differs from play to play shows in a few."""
-IDLE_TASKS = 200
-"""Tasks that each play without knowledge is tried on."""
 FINAL_OUTPUT = "<final_output>"
-IDLE_SECONDS = 1.0
-"""Time for each such play on all tasks together; where episodes take long, there are fewer of them."""
-REPLAY_SECONDS = 2.0
-"""Time for playing all again once."""
-FEWEST = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +44,7 @@ class Subject:
     """As they were before any episode."""
     tasks: Sequence[Task]
     """All that may be played, in the order drawn."""
+    effort: Effort = ORDINARY
     solutions: Solutions = field(default_factory=lambda: Solutions(kind="rules", episodes=(), seconds=0.0))
     truths: Truths | None = None
     floors: Floors = field(default_factory=lambda: Floors(shares={}, findings=(), played={}))
@@ -72,13 +65,13 @@ class Subject:
 
     @property
     def by_rules(self) -> tuple[Episode, ...]:
-        """Return the solutions to play again; stated ground truth calls tools in ways that say nothing about them."""
-        return self.replayed if self.solutions.kind == "rules" else ()
+        """Return solutions by rules to look into; stated ground truth calls tools in ways that say nothing of them."""
+        return self.solutions.episodes[: self.effort.probed] if self.solutions.kind == "rules" else ()
 
     @property
     def replayed(self) -> tuple[Episode, ...]:
-        """Return the solutions to play again, as many as there is time for."""
-        return self.solutions.episodes[: self._fitting(REPLAY_SECONDS, REPLAYED_TASKS)]
+        """Return the solutions to play again: what differs from play to play shows in a few."""
+        return self.solutions.episodes[: self.effort.replayed]
 
     @property
     def intact(self) -> list[Episode]:
@@ -87,8 +80,8 @@ class Subject:
 
     @property
     def idle_tasks(self) -> Sequence[Task]:
-        """Return the tasks for plays without knowledge, as many as there is time for."""
-        return self.tasks[: self._fitting(IDLE_SECONDS, IDLE_TASKS)]
+        """Return the tasks for plays without knowledge."""
+        return self.tasks[: self.effort.idle]
 
     def known(self, episodes: Sequence[Episode]) -> list[Episode]:
         """Return episodes whose tasks have ground truth: their own, or what the solution answers."""
@@ -101,7 +94,3 @@ class Subject:
             )
             for episode in episodes
         ]
-
-    def _fitting(self, seconds: float, most: int) -> int:
-        one = self.solutions.seconds / max(len(self.solutions.episodes), 1)
-        return min(most, max(FEWEST, int(seconds / one))) if one else most

@@ -4,7 +4,7 @@ import pytest
 
 from audit.independent.suite import Label, Verdict, audit, audit_all, read_labels
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.audit
 CLEAN = [label for label in read_labels() if label.defect is None]
 PLANTED = [label for label in read_labels() if label.defect is not None]
 RECALL = 0.95
