@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# No deadline: the machine may be busy with something else.
-settings.register_profile("turnwright", deadline=None)
+# No deadline: the machine may be busy with something else. Laws that need more examples than these say so.
+settings.register_profile("turnwright", deadline=None, max_examples=50)
 settings.load_profile("turnwright")
 
 

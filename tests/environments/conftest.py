@@ -1,7 +1,7 @@
 """A minimal driver: plays a script through an environment, without tokens and without the runner."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -31,6 +31,7 @@ async def play_script(prototype: Environment, task: Task, policy: str = "oracle"
 
 
 @pytest.fixture
-def play() -> Play:
-    """Return a function that plays one scripted episode."""
-    return lambda *arguments, **options: asyncio.run(play_script(*arguments, **options))
+def play() -> Iterator[Play]:
+    """Return a function that plays one scripted episode; all of a test share an event loop."""
+    with asyncio.Runner() as runner:
+        yield lambda *arguments, **options: runner.run(play_script(*arguments, **options))

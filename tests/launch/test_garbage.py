@@ -1,8 +1,19 @@
 """What a process began with is out of the collector's sight while a server answers, and no longer."""
 
 import gc
+from collections.abc import Iterator
+
+import pytest
 
 from turnwright.launch.garbage import startup_frozen
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """Begin as a process does; the tests' own start is out of sight otherwise."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 def test_what_is_there_is_frozen_until_the_block_ends() -> None:
@@ -15,6 +26,15 @@ def test_what_is_there_is_frozen_until_the_block_ends() -> None:
         assert id(early) not in seen
     assert (gc.get_freeze_count(), gc.get_threshold()) == (0, thresholds)
     assert id(early) in [id(found) for found in gc.get_objects()]
+
+
+def test_what_was_out_of_sight_before_stays_there() -> None:
+    early = ["container"]
+    gc.freeze()
+    with startup_frozen():
+        pass
+    assert gc.get_freeze_count() > 0
+    assert id(early) not in [id(found) for found in gc.get_objects()]
 
 
 def test_garbage_of_the_start_is_collected_first() -> None:

@@ -14,8 +14,10 @@ def startup_frozen() -> Iterator[None]:
 
     Libraries and tokenizer are hundreds of thousands of objects that live as long as the process, and trajectories are
     freed without the collector's help. Looking through all of them again and again, as Python does while trajectories
-    come and go, stops the event loop for a tenth of a second or more each time.
+    come and go, stops the event loop for a tenth of a second or more each time. Where something is out of its sight
+    already, the end is that of whoever put it there.
     """
+    ours = gc.get_freeze_count() == 0
     young, middle, old = gc.get_threshold()
     gc.collect()
     gc.freeze()
@@ -24,4 +26,5 @@ def startup_frozen() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(young, middle, old)
-        gc.unfreeze()
+        if ours:
+            gc.unfreeze()
