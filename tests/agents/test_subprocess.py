@@ -198,6 +198,7 @@ def test_what_a_program_leaves_running_is_ended_with_it(rollout, tmp_path: Path)
     assert open_files() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "then", ["wait", "trap '' TERM; while true; do sleep 0.1; done"], ids=["obeys", "ignores SIGTERM"]
 )
@@ -231,6 +232,7 @@ def test_a_timeout_or_a_cancellation_ends_the_whole_group(
     assert open_files() == before
 
 
+@pytest.mark.slow
 def test_a_program_may_clean_up_when_it_is_asked_to_end(rollout, tmp_path: Path) -> None:
     file = tmp_path / "cleaned"
     source = f"trap 'touch {file}; exit' TERM; echo ready >&2; sleep 60 & wait"
@@ -262,6 +264,7 @@ def test_cancelling_while_the_process_starts_leaves_nothing(rollout, tmp_path: P
     assert open_files() == before
 
 
+@pytest.mark.slow
 def test_a_descendant_of_its_own_session_that_keeps_the_pipes_open_does_not_hold_the_launch(
     rollout, tmp_path: Path, monkeypatch
 ) -> None:
@@ -281,6 +284,7 @@ def test_a_descendant_of_its_own_session_that_keeps_the_pipes_open_does_not_hold
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_many_at_once(rollout) -> None:
     async def go() -> list[AgentReport | None]:
         agent = SubprocessAgent(["echo", '{"reward": 1}'], timeout=30)

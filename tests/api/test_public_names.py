@@ -19,6 +19,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         turnwright.Trainer  # noqa: B018 - the access is what is tested
 
 
+@pytest.mark.slow
 def test_the_python_surface_checks_and_plays_without_torch(child_environment: dict[str, str]) -> None:
     script = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\n"

@@ -43,6 +43,7 @@ def run_python(script: str, environment: dict[str, str]) -> str:
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_importing_a_package_loads_nothing_heavy(child_environment: dict[str, str]) -> None:
     names = ["turnwright", *(f"turnwright.{package}" for package in packages())]
     script = (
@@ -57,6 +58,7 @@ def test_importing_a_package_loads_nothing_heavy(child_environment: dict[str, st
     assert json.loads(run_python(script, child_environment)) == {}
 
 
+@pytest.mark.slow
 def test_the_base_install_is_all_that_the_command_line_needs(child_environment: dict[str, str]) -> None:
     script = (
         "import sys\n"

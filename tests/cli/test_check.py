@@ -2,6 +2,8 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 from cli.conftest import Command
 from system import worlds
 
@@ -9,6 +11,7 @@ TALK = f"{worlds.__file__}:Talk"
 CONTRACT = {"environment", "passed", "findings", "oracle", "floors", "attacks", "proposed", "facts", "settings"}
 
 
+@pytest.mark.slow
 def test_a_sound_environment_passes(turnwright: Command) -> None:
     result = turnwright("check", "returns_desk", "--tasks", 120)
     assert (result.code, result.err) == (0, "")
@@ -17,6 +20,7 @@ def test_a_sound_environment_passes(turnwright: Command) -> None:
     assert "majority_class" in result.out
 
 
+@pytest.mark.slow
 def test_json_has_the_shape_of_the_contract(turnwright: Command) -> None:
     report = json.loads(turnwright("check", "returns_desk", "--tasks", 30, "--json").out)
     assert report.keys() == CONTRACT
@@ -26,6 +30,7 @@ def test_json_has_the_shape_of_the_contract(turnwright: Command) -> None:
     assert schema["properties"].keys() == CONTRACT
 
 
+@pytest.mark.slow
 def test_an_unsound_environment_fails_and_says_what_to_do(turnwright: Command) -> None:
     result = turnwright("check", TALK, "--tasks", 8)
     assert result.code == 1

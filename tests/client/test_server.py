@@ -152,6 +152,7 @@ logging.info("ended")
 """
 
 
+@pytest.mark.slow
 def test_an_interrupted_server_finishes_what_it_accepted(
     gateway: StubGateway, child_environment: dict[str, str]
 ) -> None:

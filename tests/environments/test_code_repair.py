@@ -112,6 +112,7 @@ def test_the_lines_to_replace_occur_once():
     assert _difference("a\nb\n", "a\nc\nb\n") == ("a\n", "a\nc\n")
 
 
+@pytest.mark.slow
 def test_a_function_is_repaired():
     assert value(TASKS[0], REPAIR.scripted("oracle")(TASKS[0], 0)) == 1.0
 

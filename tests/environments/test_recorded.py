@@ -266,6 +266,7 @@ def test_arguments_named_like_ours_are_just_arguments(tmp_path: Path) -> None:
     assert ask(opened(Replayed(str(path))), "odd", json.dumps(arguments)).message.content == "1234"
 
 
+@pytest.mark.slow
 def test_example_passes_the_check(play: Callable[..., Episode]) -> None:
     name = f"{EXAMPLE / 'environment.py'}:Weather"
     report = check_environment(name)

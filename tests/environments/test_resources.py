@@ -105,6 +105,7 @@ def test_state_of_a_folder_is_its_files_by_path() -> None:
         assert hash_state(files.state(one)) != hash_state(files.state(other))
 
 
+@pytest.mark.slow
 def test_sweeping_takes_the_folders_of_killed_processes_and_nothing_else(temporary: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD.format(folder=str(temporary))],

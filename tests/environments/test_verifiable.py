@@ -67,6 +67,7 @@ def played(*replies: Message) -> tuple[list[str], Outcome]:
     return [message.content for turn in episode.turns for message in turn.responses], episode.outcome
 
 
+@pytest.mark.slow
 def test_a_policy_edits_tries_and_is_graded_on_cases_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     answers, outcome = played(
@@ -91,6 +92,7 @@ def test_a_policy_edits_tries_and_is_graded_on_cases_it_has_not_seen(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_is_left_as_it_was_earns_its_share():
     # 0 doubles to itself, and the note is there.
     assert played()[1] == Rewarded(value=0.5, components={"passed": 0.5, "timeout": 0.0, "ended": 0.0})
@@ -184,6 +186,7 @@ def test_a_program_that_does_not_begin_is_the_sandbox_s_fault():
         run_cases(workspace, "solution", [Case(expression="double(1)", expected="2")])
 
 
+@pytest.mark.slow
 def test_installed_packages_are_there():
     with SANDBOX.workspace(SandboxLimits()) as workspace:
         workspace.write("solution.py", b"from annotated_types import Gt\ndef double(x):\n    return Gt(2).gt * x\n")

@@ -37,6 +37,7 @@ def test_the_oracle_solves_what_no_other_split_asks(name: str, step: int):
         assert value(environment, task, environment.scripted("oracle")(task, 0)) == 1.0
 
 
+@pytest.mark.slow
 def test_functions_are_written_and_run():
     try:
         environment = load("functions.py:Functions")

@@ -105,7 +105,7 @@ def agent_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["function", "handler", "subprocess"])
+@pytest.mark.parametrize("kind", ["function", "handler", pytest.param("subprocess", marks=pytest.mark.slow)])
 def test_agents_that_this_process_starts(kind: str, agent_file: Path, tmp_path: Path) -> None:
     configs = {
         "function": agent_config("function", f"{agent_file}:rollout"),

@@ -319,7 +319,7 @@ def test_time_runs_from_when_a_worker_fetches_the_rollout(tmp_path: Path, monkey
     assert f"within {seconds} s" in failed.episode.outcome.detail
 
 
-@pytest.mark.parametrize("agent", ["function", "program", "queue"])
+@pytest.mark.parametrize("agent", ["function", pytest.param("program", marks=pytest.mark.slow), "queue"])
 def test_cancellation_leaves_no_task_no_process_and_no_open_trajectory(agent: str, tmp_path: Path) -> None:
     started = tmp_path / "started"
     sleeps = (

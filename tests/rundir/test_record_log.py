@@ -219,6 +219,7 @@ asyncio.run(run())
 """
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_record_whose_append_returned(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     paths = ":".join(path for path in sys.path if path)

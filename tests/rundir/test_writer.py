@@ -59,6 +59,7 @@ def test_two_writers_are_refused(writer: RunWriter, root: Path) -> None:
     RunWriter.resume(root, step=0).close()
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_is_free(root: Path, writer: RunWriter, child_environment: dict[str, str]) -> None:
     writer.close()
     script = (

@@ -12,6 +12,7 @@ from turnwright.sandbox.choose import ISOLATING, probe
 from turnwright.sandbox.scripted import ScriptedSandbox, exited
 
 
+@pytest.mark.slow
 def test_the_best_one_that_works_is_chosen(sandbox: Sandbox) -> None:
     assert open_sandbox(sandbox.name).name == sandbox.name
     assert open_sandbox().name in ("bubblewrap", sandbox.name)
@@ -63,6 +64,7 @@ def test_no_bubblewrap_names_the_package(monkeypatch: pytest.MonkeyPatch, tmp_pa
         open_sandbox("bubblewrap")
 
 
+@pytest.mark.slow
 def test_unsafe_local_wants_to_be_asked_for_and_warns_each_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

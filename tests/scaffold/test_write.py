@@ -37,6 +37,7 @@ def answers_for(kit: str, given: dict[str, object]) -> Answers | CodeAnswers:
     return read_answers("night-shift", kit=kit, **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kit", [*KITS, "verifiable"])
 @pytest.mark.parametrize("given", [LONG, SHORT], ids=["long", "short"])
 def test_what_is_written_is_python_in_good_form(kit: str, given: dict[str, object], tmp_path: Path) -> None:
