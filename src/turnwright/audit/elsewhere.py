@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from turnwright.audit.apart import leave_network
 from turnwright.audit.frames import own_code
 from turnwright.audit.guard import guard
 from turnwright.audit.listing import shorten_list
@@ -124,6 +125,8 @@ async def play_request(request: Request) -> list[Episode]:
     tasks = {(task.split, task.id): task for some in read_splits(prototype).tasks.values() for task in some}
     episodes: list[Episode] = []
     own, boundaries = own_code(type(prototype)), (run_episode.__code__,)
+    if not request.allow_network:
+        leave_network()
     with guard(own, boundaries, allow_network=request.allow_network):
         for split, task_id, replies in reversed(request.actions):
             task = tasks.get((split, task_id))

@@ -17,6 +17,8 @@ from turnwright.environments.scripts import numbered
 
 STANDARD_ERRORS = 3.0
 """How far above the majority class an idle play must be before chance no longer explains it."""
+RARELY = 0.05
+"""Share of tasks that no play is blamed for: answers written otherwise may mean the same now and then."""
 FEWEST_TASKS = 20
 """With fewer tasks, nothing is said about how frequent an answer is."""
 MOST_ALIKE = 0.5
@@ -49,7 +51,8 @@ async def check_floors(
     shares: dict[str, Floor] = {}
     played: dict[str, list[Episode]] = {}
     findings = [*_lopsided(majority, len(tasks), truths)]
-    limit = majority + STANDARD_ERRORS * math.sqrt(majority * (1 - majority) / max(len(tasks), 1))
+    above = majority + STANDARD_ERRORS * math.sqrt(majority * (1 - majority) / max(len(tasks), 1))
+    limit = max(above, RARELY)
     plays = idle_plays(tasks, prototype.instructions, prototype.tool_specs(), truths, seed=seed) if tasks else ()
     copied = copied_plays(solved, seed=seed) if tasks else ()
     for idle in (*copied, *plays):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from turnwright.audit.apart import has_left_network
 from turnwright.audit.frames import OwnCode, Use
 from turnwright.audit.listing import shorten_list
 from turnwright.audit.play import play_again
@@ -46,11 +47,17 @@ def check_hermetic(uses: Iterable[Use], *, allow_network: bool) -> tuple[Finding
     )
 
 
+def _reach(use: Use) -> str:
+    if use.kind != "process":
+        return ""
+    return ", which found no network here" if has_left_network() else ", with whatever network there is"
+
+
 def _finding(use: Use, severity: Severity) -> Finding:
     return Finding(
         code=f"hermetic.{use.kind}",
         severity=severity,
         where=use.where,
-        evidence=f"it uses {use.what}",
+        evidence=f"it uses {use.what}{_reach(use)}",
         cure=CURES[use.kind],
     )

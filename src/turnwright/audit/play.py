@@ -32,6 +32,7 @@ class YieldingPolicy:
     async def chat(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Reply:
         """Wait a turn of the event loop, then answer."""
         await asyncio.sleep(0)
+        renew_patience()
         return await self._policy.chat(messages, tools)
 
 

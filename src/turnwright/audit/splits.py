@@ -206,13 +206,17 @@ def overlap(one: str, other: str, pairs: Sequence[tuple[Task, Task]]) -> Iterato
 def check_twins(episodes: Sequence[Episode]) -> tuple[Finding, ...]:
     """Find tasks of two splits whose solutions saw the same and did the same, but for the wording of the prompt."""
     lived: dict[str, dict[str, Episode]] = {}
+    again = 0
     for episode in episodes:
         if any(turn.responses for turn in episode.turns):
-            lived.setdefault(_life(episode), {}).setdefault(episode.task.split, episode)
+            twin = lived.setdefault(_life(episode), {}).setdefault(episode.task.split, episode)
+            again += twin is not episode and not _same_row(twin.task, episode.task)
+    # In a small world, other tasks of the same split go the same way as well.
+    small = again > OFTEN * len(episodes)
     found: dict[tuple[str, str], list[tuple[Task, Task]]] = {}
     for by_split in lived.values():
         for (one, first), (other, second) in combinations(sorted(by_split.items()), 2):
-            if _prompts_alike(first.task, second.task):
+            if _prompts_alike(first.task, second.task) and (not small or _same_row(first.task, second.task)):
                 found.setdefault((one, other), []).append((first.task, second.task))
     return tuple(finding for (one, other), pairs in found.items() for finding in overlap(one, other, pairs))
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from turnwright.audit.apart import run_apart
 from turnwright.audit.page import solved_sentence, turns_sentence, write_page
 from turnwright.audit.report import CheckReport, write_report
 from turnwright.cli.options import Options, ScorerName, read_options
@@ -51,10 +52,14 @@ def check(
         "production": production,
         "progress": _show_progress if sys.stderr.isatty() else None,
     }
-    if environment.endswith(".toml"):
-        reports = check_members(Path(environment), **settings)
-    else:
-        reports = {environment: check_environment(environment, options=read_options(option), **settings)}
+    options = read_options(option)
+
+    def audit() -> dict[str, CheckReport]:
+        if environment.endswith(".toml"):
+            return check_members(Path(environment), **settings)
+        return {environment: check_environment(environment, options=options, **settings)}
+
+    reports = audit() if allow_network else run_apart(audit)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr, flush=True)
     for name, report in reports.items():
