@@ -23,7 +23,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 ENVIRONMENTS = FOLDER / "environments"
-CLASS = re.compile(r"^class (\w+)\(\w*Environment\):$", re.MULTILINE)
+CLASS = re.compile(r"^class (\w+)\([\w, ]*(?:Environment|Questions)\):$", re.MULTILINE)
 NUM_TASKS = 60
 TIMEOUT_SECONDS = 600
 AUDIT = """
@@ -44,6 +44,10 @@ class Label:
     codes: tuple[str, ...]
     where: tuple[str, ...]
     num_tasks: int = NUM_TASKS
+    suite: Path = FOLDER
+    """Folder of the suite it belongs to."""
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """Longest time the audit may take; more counts as breaking."""
 
     def is_met_by(self, finding: dict[str, str]) -> bool:
         """Return whether a finding has one of the codes and names one of the places."""
@@ -75,9 +79,9 @@ class Verdict:
         return "\n".join([f"{self.label.file}: {self.label.defect or 'no defect'}", *said, *self.crash.splitlines()])
 
 
-def read_labels() -> list[Label]:
-    """Return the labels by file."""
-    labels = json.loads((FOLDER / "labels.json").read_text(encoding="utf-8"))
+def read_labels(suite: Path = FOLDER) -> list[Label]:
+    """Return the labels of a suite by file."""
+    labels = json.loads((suite / "labels.json").read_text(encoding="utf-8"))
     return [
         Label(
             file=file,
@@ -85,14 +89,15 @@ def read_labels() -> list[Label]:
             codes=tuple(label["codes"]),
             where=tuple(label["where"]),
             num_tasks=label.get("num_tasks", NUM_TASKS),
+            suite=suite,
         )
         for file, label in labels.items()
     ]
 
 
-def name_of(file: str) -> str:
-    """Return the name under which an environment of the suite is loaded."""
-    path = ENVIRONMENTS / file
+def name_of(file: str, suite: Path = FOLDER) -> str:
+    """Return the name under which an environment of a suite is loaded."""
+    path = suite / "environments" / file
     (class_name,) = CLASS.findall(path.read_text(encoding="utf-8"))
     return f"{path}:{class_name}"
 
@@ -100,10 +105,14 @@ def name_of(file: str) -> str:
 def audit(label: Label) -> Verdict:
     """Audit one environment in a fresh process, with a folder for its temporary files."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["env", f"TMPDIR={folder}", sys.executable, "-c", AUDIT, name_of(label.file), str(label.num_tasks)]
-        ended = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
+        name = name_of(label.file, label.suite)
+        command = ["env", f"TMPDIR={folder}", sys.executable, "-c", AUDIT, name, str(label.num_tasks)]
+        try:
+            ended = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=label.timeout_seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Verdict(label=label, alarms=(), crash=f"the audit takes more than {label.timeout_seconds} s")
     lines = [line for line in ended.stdout.splitlines() if line.startswith("FINDINGS")]
     if not lines:
         return Verdict(label=label, alarms=(), crash=f"the audit broke: {ended.stderr[-600:]}")
