@@ -71,10 +71,11 @@ def copied_plays(episodes: Sequence[Episode], *, seed: int) -> tuple[IdlePlay, .
         return [*[first] * max(len(replies) - 1, 1), constant[-1]]
 
     if not acting:
-        said = sorted({reply.content for replies in actions.values() for reply in replies})
 
         def every_reply(task: Task) -> Iterable[Message]:
-            order = list(said)
+            # What a task's own solution says is knowledge, unless others say it as well.
+            others = (replies for task_id, replies in actions.items() if task_id != task.id)
+            order = sorted({reply.content for replies in others for reply in replies})
             generator("audit.every_reply", seed, task.id).shuffle(order)
             return map(say, order)
 

@@ -29,6 +29,8 @@ LONG_PROMPT = 12
 RESEMBLING = 0.5
 REWORDED = 0.75
 """Shares of words in common from which prompts of one split, and of two, count as alike."""
+FEWEST_SEEN = 4
+"""Words of what tools answer from which two tasks with other data do not agree by chance."""
 OFTEN = 0.2
 """Share of prompts that occur again."""
 ALIKE = 0.7
@@ -213,12 +215,21 @@ def check_twins(episodes: Sequence[Episode]) -> tuple[Finding, ...]:
             again += twin is not episode and not _same_row(twin.task, episode.task)
     # In a small world, other tasks of the same split go the same way as well.
     small = again > OFTEN * len(episodes)
+
+    def same(one: Episode, other: Episode) -> bool:
+        telling = not small and len(words(_seen(one))) >= FEWEST_SEEN
+        return telling or _same_row(one.task, other.task)
+
     found: dict[tuple[str, str], list[tuple[Task, Task]]] = {}
     for by_split in lived.values():
         for (one, first), (other, second) in combinations(sorted(by_split.items()), 2):
-            if _prompts_alike(first.task, second.task) and (not small or _same_row(first.task, second.task)):
+            if _prompts_alike(first.task, second.task) and same(first, second):
                 found.setdefault((one, other), []).append((first.task, second.task))
     return tuple(finding for (one, other), pairs in found.items() for finding in overlap(one, other, pairs))
+
+
+def _seen(episode: Episode) -> str:
+    return " ".join(response.content for turn in episode.turns for response in turn.responses)
 
 
 def _life(episode: Episode) -> str:
