@@ -40,9 +40,10 @@ $(STAMP): pyproject.toml Makefile
 demo: install
 	$(BIN)/python examples/returns_desk/demo.py
 
-# One thread per process in the fast part: its processes share the cores.
+# One thread per process in the fast part: its processes share the cores. What it ignores has no fast test.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or clients or services or sandbox or audit)" -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or clients or services or sandbox or audit)" -n auto \
+		--ignore=tests/system --ignore=tests/clients --ignore=tests/services
 	$(BIN)/python -m pytest -m slow
 
 # The lock names everything, so nothing is resolved and nothing else comes in.
