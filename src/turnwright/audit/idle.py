@@ -20,6 +20,8 @@ from turnwright.environments.scripts import call, say
 
 MAJORITY_CLASS = "majority_class"
 SPAM_CALLS = 12
+LONG_ARGUMENT = 20
+"""Characters from which an argument that nobody told is worked out, and no id or word tried at random."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +83,26 @@ def copied_plays(episodes: Sequence[Episode], *, seed: int) -> tuple[IdlePlay, .
 
         # A world that answers replies: guess at random until it is over.
         return (IdlePlay(name="every_reply", code="floor.high", messages=every_reply),) if talks else ()
-    return (
-        IdlePlay(name="same_calls", code="floor.high", messages=lambda task: constant),
-        IdlePlay(name="other_task", code="floor.high", messages=other_task),
-        IdlePlay(name="first_call", code="floor.high", messages=first_call),
-    )
+    same = IdlePlay(name="same_calls", code="floor.high", messages=lambda task: constant)
+    other = IdlePlay(name="other_task", code="floor.high", messages=other_task)
+    if sum(map(_begins_with_knowledge, episodes)) > len(episodes) / 2:
+        return (same, other)
+    return (same, other, IdlePlay(name="first_call", code="floor.high", messages=first_call))
+
+
+def _begins_with_knowledge(episode: Episode) -> bool:
+    """Return whether a solution's first call says something that the agent was not told, such as a finished program."""
+    told = " ".join(message.content for message in episode.opening)
+    calls = [tool_call for turn in episode.turns for tool_call in turn.reply.tool_calls][:1]
+    return any(len(value) >= LONG_ARGUMENT and value not in told for one in calls for value in _texts(one.arguments))
+
+
+def _texts(arguments: str) -> list[str]:
+    try:
+        values = json.loads(arguments or "{}")
+    except ValueError:
+        return []
+    return [value for value in values.values() if isinstance(value, str)] if isinstance(values, dict) else []
 
 
 def majority_share(tasks: Sequence[Task], truths: Truths | None, episodes: Sequence[Episode]) -> float:

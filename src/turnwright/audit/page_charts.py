@@ -8,7 +8,7 @@ from turnwright.audit.report import Floor
 WIDTH = 640
 LABELS = 170
 ROW = 26
-PLOT = WIDTH - LABELS - 60
+PLOT = WIDTH - LABELS - 96
 
 
 def share_bars(shares: Mapping[str, Floor], title: str, reference: float | None = None) -> str:
@@ -32,7 +32,7 @@ def share_bars(shares: Mapping[str, Floor], title: str, reference: float | None 
         if share.by_score is not None:
             parts.append(_bar(y + 9, share.by_score, "score", name))
         told = f"{share.by_reward:.0%}" + ("" if share.by_score is None else f" / {share.by_score:.0%}")
-        parts.append(f'<text class="tick" x="{WIDTH - 54}" y="{y + 13}">{told}</text>')
+        parts.append(f'<text class="tick" x="{WIDTH - 84}" y="{y + 13}">{told}</text>')
     if reference is not None:
         x = LABELS + PLOT * reference
         parts.append(f'<line class="reference" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height - 20}"/>')
@@ -48,7 +48,7 @@ def histogram(counts: Mapping[str, int], title: str, marks: Sequence[tuple[str, 
         beside = "".join(f", {what}" for what, value in marks if str(value) == name)
         parts.append(f'<text x="{LABELS - 8}" y="{y + 13}" text-anchor="end">{escape(name)}{escape(beside)}</text>')
         parts.append(f'<rect class="reward" x="{LABELS}" y="{y}" width="{PLOT * count / most:.1f}" height="16"/>')
-        parts.append(f'<text class="tick" x="{WIDTH - 54}" y="{y + 13}">{count}</text>')
+        parts.append(f'<text class="tick" x="{WIDTH - 84}" y="{y + 13}">{count}</text>')
     return "".join((*parts, "</svg>"))
 
 

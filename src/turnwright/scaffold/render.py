@@ -167,6 +167,7 @@ def _code_names(answers: CodeAnswers) -> dict[str, str]:
         "argument": answers.argument,
         "classes": ", ".join(answers.classes),
         "imports": "\n".join(f"    {name}," for name in sorted((*answers.classes, "VerifiableEnvironment"))),
+        "look": '        yield call("run_tests")\n' if "RunsTests" in answers.classes else "",
         "turns": str(answers.turns),
         "hidden": _tuple(("solution", *answers.hidden)),
         "extra": _tuple(answers.hidden),
