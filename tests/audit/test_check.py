@@ -232,7 +232,8 @@ def test_oracle_solves_every_row_of_the_public_domain() -> None:
     folder = Path(os.environ["SOP_BENCH_DIR"]) / "referral_abuse_detection_v1"
     report = asyncio.run(check(f"sop:{folder}"))
     assert (report.oracle.kind, report.oracle.solved, report.oracle.of) == ("rules", 200, 200)
-    assert report.floors["majority_class"].by_reward == pytest.approx(0.525)
+    # Of 200 rows 52.5 % have one label; a floor plays some of them.
+    assert report.floors["majority_class"].by_reward == pytest.approx(0.525, abs=0.05)
     assert report.passed
 
 

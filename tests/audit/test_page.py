@@ -140,6 +140,6 @@ def test_command_names_only_what_was_set(report: CheckReport) -> None:
 
 def test_bars_are_as_long_as_their_shares() -> None:
     drawn = share_bars({"half": Floor(by_reward=0.5, by_score=0.25)}, "t", reference=0.5)
-    assert 'class="reward" x="170" y="4" width="205.0"' in drawn
-    assert 'class="score" x="170" y="13" width="102.5"' in drawn
-    assert 'class="reference" x1="375.0"' in drawn
+    assert 'class="reward" x="170" y="4" width="187.0"' in drawn
+    assert 'class="score" x="170" y="13" width="93.5"' in drawn
+    assert 'class="reference" x1="357.0"' in drawn

@@ -256,3 +256,24 @@ def test_a_killed_parent_leaves_no_process_and_its_folder_is_swept(
     assert folder.exists()
     type(sandbox)()
     assert not folder.exists()
+
+
+ELSEWHERE = """
+import sys
+from turnwright.sandbox import SandboxLimits
+from turnwright.sandbox.choose import open_sandbox
+with open_sandbox(sys.argv[1]).workspace(SandboxLimits(disk_bytes=1024 * 1024)) as workspace:
+    print(workspace.run(["python3", "-c", "print(6 * 7)"]))
+"""
+
+
+def test_an_interpreter_below_the_temporary_folder_takes_none_of_the_disk(
+    sandbox: Sandbox, child_environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (tmp_path / "venv" / "large").write_bytes(secrets.token_bytes(4 * 1024 * 1024))
+    python = tmp_path / "venv" / "bin" / "python3"
+    done = subprocess.run(
+        [python, "-c", ELSEWHERE, sandbox.name], env=child_environment, capture_output=True, text=True, check=False
+    )
+    assert "ending='exited', exit_code=0, stdout='42\\n'" in done.stdout, done.stderr

@@ -68,7 +68,8 @@ class Belongings:
     """What a process has, each by a name to show."""
 
     threads: frozenset[str]
-    children: frozenset[str]
+    children: Mapping[str, str]
+    """By number: what a process is called changes when it ends."""
     descriptors: frozenset[str]
     around: Surroundings
 
@@ -89,14 +90,18 @@ async def check_leftovers(
             await _play_all(prototype, some, seed)
         gone = time.monotonic() + GRACE_SECONDS
         after = _belongings()
-        while (after.threads - before.threads or after.children - before.children) and time.monotonic() < gone:
+        while (
+            after.threads - before.threads or after.children.keys() - before.children.keys()
+        ) and time.monotonic() < gone:
             await asyncio.sleep(GRACE_SECONDS / 10)
             after = _belongings()
         paths = _outermost({path for path in written if path.exists()} | set(folder.iterdir()))
     return (
         *shorten_list([_leftover(f"file {path}", "is still there") for path in paths]),
         *_new("thread", after.threads - before.threads, "still runs"),
-        *_new("process", after.children - before.children, "still runs"),
+        *_new(
+            "process", {name for number, name in after.children.items() if number not in before.children}, "still runs"
+        ),
         *_new("descriptor", after.descriptors - before.descriptors, "is still open"),
         *_new("environment variable", _changed(surroundings.variables, after.around.variables), "has changed"),
         *_new("working directory", {after.around.folder} - {surroundings.folder}, "is another one"),
@@ -113,21 +118,21 @@ async def _play_all(prototype: Environment, episodes: Sequence[Episode], seed: i
 def _belongings() -> Belongings:
     return Belongings(
         threads=frozenset(f"{thread.name} ({thread.ident})" for thread in threading.enumerate()),
-        children=frozenset(_children()),
+        children=dict(_children()),
         descriptors=frozenset(_descriptors()),
         around=look_around(),
     )
 
 
-def _children() -> Iterator[str]:
-    """Yield the child processes, zombies included; none where the system does not tell."""
+def _children() -> Iterator[tuple[str, str]]:
+    """Yield number and name of the child processes, zombies included; none where the system does not tell."""
     for listing in Path("/proc/self/task").glob("*/children"):
         for number in listing.read_text().split():
             try:
                 words = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             except OSError:
                 continue
-            yield f"{number} {words.strip()[:80] or '(ended, nobody waited for it)'}"
+            yield number, f"{number} {words.strip()[:80] or '(ended, nobody waited for it)'}"
 
 
 def _descriptors() -> Iterator[str]:

@@ -60,6 +60,8 @@ class BubblewrapSandbox:
         return replace(
             settings,
             namespaced=True,
+            # Where they lie below the folders that are watched, they are none of the program's files.
+            readable=(*settings.readable, *map(str, interpreter_folders())),
             other_processes=others,
             keep_reading=place.user is not None and not all(map(open_to_all, shown)),
         )
