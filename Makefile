@@ -2,6 +2,7 @@
 #
 #   make demo     the whole story on two cores: baseline, training, held-out proof, report
 #   make test     fast tests, then the slow ones (real processes, real training)
+#   make test-runs      whole runs: the demo's story, a newcomer's path, mixtures, other models, what init writes
 #   make test-clients   real clients of other people, in an environment of their own, against the gateway
 #   make test-services  real PostgreSQL, started by the tests
 #   make test-sandbox   attempts to get out of the sandbox, and environments that run code in it
@@ -23,7 +24,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-clients test-services test-sandbox test-audit check bench docs policy
+.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit check bench docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,7 +43,7 @@ demo: install
 
 # One thread per process in the fast part: its processes share the cores. What it ignores has no fast test.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or clients or services or sandbox or audit)" -n auto \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit)" -n auto \
 		--ignore=tests/system --ignore=tests/clients --ignore=tests/services
 	$(BIN)/python -m pytest -m slow
 
@@ -55,6 +56,9 @@ $(CLIENTS_STAMP): tests/clients/requirements.txt
 
 test-clients: install $(CLIENTS_STAMP)
 	OMP_NUM_THREADS=1 TURNWRIGHT_CLIENTS_PYTHON=$(CLIENTS) $(BIN)/python -m pytest -m clients -rs tests/clients
+
+test-runs: install
+	$(BIN)/python -m pytest -m runs
 
 test-services: install
 	$(BIN)/python -m pytest -m services -rs tests/services

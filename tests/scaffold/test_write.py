@@ -78,7 +78,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
-@pytest.mark.slow
+@pytest.mark.runs
 @pytest.mark.parametrize("kit", [*KITS, "verifiable"])
 def test_what_is_written_works(kit: str, tmp_path: Path, child_environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "turnwright.cli"]

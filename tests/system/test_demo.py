@@ -36,7 +36,7 @@ CONTRACT = (
     "steps",
     "report",
 )
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 
 def test_the_demo_leaves_its_numbers_and_exits_1_when_no_gain_is_shown(turnwright: Turnwright) -> None:

@@ -9,7 +9,7 @@ from system.conftest import Turnwright
 from turnwright.core.quota import Quota
 from turnwright.rundir import RunReader
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 MIXTURE = """
 [run]
 output_dir = "{runs}"

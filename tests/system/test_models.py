@@ -9,7 +9,7 @@ from system.conftest import Turnwright, WriteRecipe
 from system.models import save_llama
 from turnwright.rundir import RunReader
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 
 def test_a_folder_of_another_family_trains_and_is_evaluated_by_the_same_commands(

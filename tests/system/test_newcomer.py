@@ -11,7 +11,7 @@ import pytest
 from system.conftest import Turnwright
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 
 @pytest.fixture

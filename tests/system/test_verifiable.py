@@ -10,7 +10,7 @@ from turnwright.rundir import RunReader
 from turnwright.sandbox.base import SandboxError
 from turnwright.sandbox.choose import open_sandbox
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "verifiable"
 
