@@ -110,7 +110,10 @@ def read_sop_folder(path: Path) -> SopFolder:
     if not isinstance(metadata, dict):
         raise EnvironmentLoadError(f"{file} is not in the format: expected an object, got {type(metadata).__name__}")
     rows: dict[Split, tuple[Row, ...]] = {
-        split: read_rows(path / name, mended) for split, name in SPLIT_FILES.items() if (path / name).is_file()
+        # The public tables are as they are; what is trained or validated on is ours to correct.
+        split: read_rows(path / name, mended, pads=split == "test")
+        for split, name in SPLIT_FILES.items()
+        if (path / name).is_file()
     }
     if "test" not in rows:
         raise EnvironmentLoadError(f"SOP folder {path} has no {SPLIT_FILES['test']}")

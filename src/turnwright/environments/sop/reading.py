@@ -54,12 +54,18 @@ def read_json(path: Path) -> Any:
         raise EnvironmentLoadError(f"{path} is not JSON: {error}") from error
 
 
-def read_rows(path: Path, mended: Mended) -> tuple[Row, ...]:
+def read_rows(path: Path, mended: Mended, *, pads: bool = True) -> tuple[Row, ...]:
     """Return the rows of a table, cells as written.
 
-    Rows that end early get blank cells; a header's blank and repeated names get names of their own.
+    A header's blank and repeated names get names of their own.
 
-    Raises EnvironmentLoadError when a row has more cells than the header, or there is no row.
+    Args:
+        path: The table.
+        mended: Takes note of what is mended.
+        pads: Give rows that end early blank cells, instead of refusing them.
+
+    Raises:
+        EnvironmentLoadError: a row has more cells than the header, or fewer where that is refused, or there is no row.
     """
     # A NUL byte is no text, and the reader stops at it.
     text = _decode(path).replace("\0", "")
@@ -71,10 +77,10 @@ def read_rows(path: Path, mended: Mended) -> tuple[Row, ...]:
     try:
         header = _header(next(lines, []), path, mended)
         for cells in lines:
-            if len(cells) > len(header):
+            if len(cells) > len(header) or (cells and not pads and len(cells) < len(header)):
                 raise EnvironmentLoadError(
                     f"{path}, line {lines.line_num}: expected {len(header)} cells as in the header, got {len(cells)}: "
-                    "put cells that hold commas into quotes"
+                    "write one cell per column, and put cells that hold commas into quotes"
                 )
             if not cells:
                 continue
