@@ -121,7 +121,7 @@ class SandboxedTools:
             workspace = stack.enter_context(self.sandbox.workspace(limits))
             for file in domain:
                 workspace.write(f"{PRISTINE}/{file.relative_to(self._folder).as_posix()}", file.read_bytes())
-            workspace.write(WORKER, files("turnwright.environments").joinpath(WORKER).read_bytes())
+            workspace.write(WORKER, files("turnwright.environments.sop").joinpath("worker.py").read_bytes())
             conversation = stack.enter_context(workspace.converse(["python3", WORKER, PRISTINE, INSIDE]))
             return Program(conversation=conversation, resources=stack.pop_all())
 
