@@ -28,7 +28,7 @@ from turnwright.core.group import Attempt
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import Engine, GenerationRequest
 from turnwright.inference.local import LocalEngine
-from turnwright.launch.local import Player, build_player, load_tasks
+from turnwright.launch.player import Player, build_player, load_tasks
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
 from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rundir.manifest import installed_versions

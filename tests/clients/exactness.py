@@ -11,7 +11,7 @@ from turnwright.core.message import Message
 from turnwright.core.outcome import Rewarded
 from turnwright.core.trajectory import Trajectory
 from turnwright.gateway.dialects.malformed_calls import spell_call
-from turnwright.launch.local import Player
+from turnwright.launch.player import Player
 from turnwright.models.forward import score_tokens
 from turnwright.rollout.tokens import count_tokens, cut_rows
 

@@ -24,7 +24,7 @@ from turnwright.core.trajectory import Trajectory
 from turnwright.environments.gallery.returns_desk.environment import ReturnsDesk
 from turnwright.gateway.session import Session
 from turnwright.launch.gateway import OpenGateway, open_gateway, sampling_limits
-from turnwright.launch.local import Player, build_player
+from turnwright.launch.player import Player, build_player
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
 from turnwright.rollout.inprocess import InProcessRunner
 

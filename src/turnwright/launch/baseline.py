@@ -19,7 +19,7 @@ from turnwright.core.outcome import Failed, Truncated
 from turnwright.core.task import Split
 from turnwright.evaluation.statistics import Interval, share_interval
 from turnwright.evaluation.watch import with_score
-from turnwright.launch.local import build_player, load_tasks, play_attempts
+from turnwright.launch.player import build_player, load_tasks, play_attempts
 from turnwright.launch.scoring import configured_scorer
 from turnwright.rundir.files import write_atomic
 

@@ -10,7 +10,7 @@ from turnwright.evaluation.evaluator import AttemptRequest, Evaluation, evaluate
 from turnwright.evaluation.store import write_evaluation
 from turnwright.evaluation.suites import Suite, select_tasks
 from turnwright.launch.assignment import Assignment
-from turnwright.launch.local import build_player, load_tasks, play_attempts
+from turnwright.launch.player import build_player, load_tasks, play_attempts
 
 
 def run_evaluation(

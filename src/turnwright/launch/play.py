@@ -47,7 +47,7 @@ def play_episode(
 
 async def _play(prototype: Environment, task: Task, config: RunConfig, *, temperature: float) -> Episode:
     # Imported here: it loads torch, which a scripted policy does without.
-    from turnwright.launch.local import build_player, play_attempts
+    from turnwright.launch.player import build_player, play_attempts
 
     player = build_player(config, environment=prototype)
     try:

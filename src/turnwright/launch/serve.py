@@ -12,7 +12,7 @@ from turnwright.gateway.http.server import GatewayServer, Tls, bind, is_loopback
 from turnwright.gateway.limits import GatewayLimits
 from turnwright.gateway.served import ServedPolicy
 from turnwright.launch.gateway import sampling_limits
-from turnwright.launch.local import build_engine
+from turnwright.launch.player import build_engine
 from turnwright.models.paths import resolve_model_path
 from turnwright.rendering.renderer import Renderer
 

@@ -109,7 +109,7 @@ async def _engine(config: RunConfig, replies: Path | None, renderer: Renderer) -
         yield ScriptedEngine(renderer.tokenizer, script, max_sequence_length=limit)
         return
     # Imported here: it loads torch, which a scripted policy does without.
-    from turnwright.launch.local import build_engine
+    from turnwright.launch.player import build_engine
 
     engine = build_engine(config)
     try:

@@ -14,7 +14,8 @@ from turnwright.core.seeding import generator
 from turnwright.core.task import Task
 from turnwright.core.trajectory import Demonstration
 from turnwright.evaluation.watch import with_score
-from turnwright.launch.local import Player, build_player, independent_scorer, load_tasks, play_attempts
+from turnwright.launch.local import independent_scorer
+from turnwright.launch.player import Player, build_player, load_tasks, play_attempts
 from turnwright.learner.checkpointing import save_policy
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.warmstart import SupervisedUpdate, supervise

@@ -1,0 +1,181 @@
+"""Player: a policy that can play an environment, and what training, evaluation and play ask of it alike.
+
+config --> environment, policy, renderer, engine --> attempts at tasks
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from transformers.utils import logging as transformers_logging
+
+from turnwright.agents.builtin import LoopLimits
+from turnwright.config import RunConfig
+from turnwright.core.errors import ConfigError, EnvironmentLoadError
+from turnwright.core.group import Attempt
+from turnwright.core.task import Split, Task
+from turnwright.environments.base import Environment
+from turnwright.environments.mixture import load_choice, turn_limits
+from turnwright.inference.local import LocalEngine
+from turnwright.launch.gateway import sampling_limits
+from turnwright.launch.rollouts import open_runner, require_grader
+from turnwright.models.load import Policy, load_policy, require_determinism
+from turnwright.models.paths import resolve_model_path
+from turnwright.rendering.renderer import Renderer
+from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
+from turnwright.rollout.runner import EpisodeLimits
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Player:
+    """A policy that can play an environment: what evaluation, play and training have in common."""
+
+    prototype: Environment
+    policy: Policy
+    renderer: Renderer
+    engine: LocalEngine
+    limits: EpisodeLimits
+    turn_limits: Mapping[str, int]
+    """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
+
+    def max_turns(self, task: Task) -> int:
+        """Return the turns after which an attempt at a task is cut."""
+        return self.turn_limits.get(task.domain or "", self.limits.loop.max_turns)
+
+
+def build_player(config: RunConfig, *, model: str | None = None, environment: Environment | None = None) -> Player:
+    """Load environment, policy and tokenizer, and start an engine over the policy.
+
+    Args:
+        config: The run.
+        model: Loaded instead of ``model.path``.
+        environment: Used instead of loading what [environment] names again.
+
+    Raises:
+        ConfigError: The longest possible episode does not fit the sequence limit.
+    """
+    # Its progress bars would break into ours.
+    transformers_logging.disable_progress_bar()
+    if config.run.deterministic:
+        require_determinism()
+    prototype = environment or load_choice(config.environment)
+    require_grader(config, prototype)
+    _sweep(prototype)
+    path = model or config.model.path
+    policy = load_policy(path, dtype=config.model.dtype)
+    renderer = Renderer.load(resolve_model_path(path))
+    engine = build_engine(config, policy)
+    loop = LoopLimits(
+        max_turns=config.sampling.max_turns or prototype.turn_limit,
+        max_sequence_length=engine.max_sequence_length,
+        tool_timeout=config.rollout.tool_timeout,
+    )
+    limits = EpisodeLimits(loop=loop, timeout_seconds=config.rollout.rollout_timeout)
+    return Player(
+        prototype=prototype,
+        policy=policy,
+        renderer=renderer,
+        engine=engine,
+        limits=limits,
+        turn_limits={} if config.sampling.max_turns else turn_limits(prototype),
+    )
+
+
+def _sweep(prototype: Environment) -> None:
+    """Let go of what runs before this one left behind when they were killed."""
+    try:
+        swept = prototype.sweep_leftovers()
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        raise EnvironmentLoadError(
+            f"{type(prototype).__name__} cannot remove what killed runs left behind: {error!r}; is its server there?"
+        ) from error
+    if swept:
+        log.warning("removed what killed runs left behind: %s", ", ".join(swept))
+
+
+def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine:
+    """Return an engine over a policy, by default the one of ``model.path``."""
+    return LocalEngine(
+        policy or load_policy(config.model.path, dtype=config.model.dtype),
+        kv_memory_mb=config.inference.kv_memory_mb,
+        max_queue=config.inference.max_queue,
+        max_slots=config.rollout.rollout_max_concurrency,
+        max_sequence_length=config.sampling.max_sequence_length,
+        num_threads=config.inference.num_threads,
+        deterministic=config.run.deterministic,
+    )
+
+
+def load_tasks(environment: Environment, split: Split, limit: int | None = None) -> list[Task]:
+    """Return the tasks of a split, at most ``limit``, refusing repeated ids."""
+    tasks = list(islice(environment.tasks(split), limit))
+    if len({task.id for task in tasks}) != len(tasks):
+        seen: set[str] = set()
+        twice = next(task.id for task in tasks if task.id in seen or seen.add(task.id))
+        raise ConfigError(f"{type(environment).__name__}.tasks({split!r}) repeats the id {twice!r}: ids must be unique")
+    return tasks
+
+
+def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunConfig) -> None:
+    """Raise ConfigError when a prompt and a full set of replies cannot fit the sequence limit; it names the longest."""
+    cap, limit = config.sampling.sampling_max_tokens, player.engine.max_sequence_length
+    most, prompt, turns, where = 0, 0, 0, ""
+    for task in tasks:
+        length = len(_opening_ids(player, task))
+        # An agent of its own may keep its conversations short in ways that we cannot foresee.
+        allowed = player.max_turns(task) if config.agent.kind == "builtin" else 1
+        if length + allowed * cap > most:
+            most, prompt, turns, where = length + allowed * cap, length, allowed, task.id
+    if most > limit:
+        raise ConfigError(
+            f"an episode may need {prompt} + {turns} x {cap} = {most} tokens (prompt of task {where!r}, max_turns x "
+            f"sampling_max_tokens, tool outputs not counted), more than the sequence limit of {limit}: lower "
+            "sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
+        )
+
+
+def _opening_ids(player: Player, task: Task) -> tuple[int, ...]:
+    environment = player.prototype.for_episode()
+    try:
+        environment.open(task, 0)
+        opening, tools = environment.opening(), environment.tool_specs()
+    except Exception as error:  # the boundary that attributes what a user's environment raises
+        raise EnvironmentLoadError(
+            f"{type(environment).__name__} cannot open task {task.id!r}: {error!r}; 'turnwright check' plays it alone"
+        ) from error
+    finally:
+        environment.close()
+    return player.renderer.prompt_ids(opening, tools)
+
+
+async def play_attempts(
+    player: Player,
+    tasks: Sequence[Task],
+    config: RunConfig,
+    *,
+    attempts: int,
+    temperature: float,
+    seed: int,
+    on_attempt: Callable[[Attempt], None] = lambda attempt: None,
+) -> list[Attempt]:
+    """Play tasks with a fixed policy; return the attempts by task, then attempt. The caller closes the engine."""
+    settings = CollectorSettings(
+        seed=seed,
+        sampling=sampling_limits(config, temperature),
+        limits=player.limits,
+        turn_limits=player.turn_limits,
+        max_concurrency=config.rollout.rollout_max_concurrency,
+        max_retries=config.rollout.rollout_max_retries,
+    )
+    wanted = [Wanted(task=task, attempt=i) for task in tasks for i in range(attempts)]
+    async with open_runner(
+        config,
+        name=config.run.name or "play",
+        prototype=player.prototype,
+        renderer=player.renderer,
+        engine=player.engine,
+    ) as runner:
+        return await collect_attempts(runner, wanted, settings, on_attempt)
