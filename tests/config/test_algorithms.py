@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from turnwright.config import RunConfig
-from turnwright.config.training import Algorithm
+from turnwright.config.algorithm import Algorithm
 
 
 def algorithm(**settings: Any) -> Algorithm:
@@ -35,6 +35,11 @@ def test_the_best_of_half_the_group(settings: dict[str, Any], k: int) -> None:
 
 
 def test_what_belongs_together_is_accepted() -> None:
+    assert algorithm(kl_coefficient=0.1).divergence_form == "k2"
+    penalised = algorithm(kl_coefficient=0.1, kl_placement="reward", advantage_method="reinforce_pp")
+    assert penalised.divergence_form == "k1"
+    own = algorithm(advantage_method="mine.py:advantage", loss_fn="pack.age:loss")
+    assert own.clip_thresholds == (0.0, float("inf"))
     assert algorithm(advantage_method="grpo_passk", advantage_k=8, group_size=8).best_of == 8
     assert algorithm(advantage_method="monte_carlo", gamma=0.9).gamma == 0.9
     assert not algorithm(advantage_method="group_based_per_turn", advantage_normalization=False).advantage_normalization
@@ -57,6 +62,23 @@ def test_what_belongs_together_is_accepted() -> None:
             {"advantage_method": "grpo_passk", "advantage_k": 2, "advantage_k_form": "max_minus_second"},
             "counts the best of the whole group",
         ),
+        ({"aggregation": "constant"}, "needs algorithm.aggregation_tokens"),
+        ({"aggregation_tokens": 64}, "has no effect with algorithm.aggregation = 'token'"),
+        ({"kl_form": "k3"}, "has no effect with algorithm.kl_coefficient = 0.0"),
+        ({"kl_coefficient": 0.1, "kl_form": "k1"}, "the gradient of k1 is 0"),
+        (
+            {"kl_coefficient": 0.1, "kl_placement": "reward", "kl_form": "k3", "advantage_method": "reinforce_pp"},
+            "only k1 in the reward",
+        ),
+        ({"kl_coefficient": 0.1, "kl_placement": "reward"}, "a reward per token is reinforce_pp's"),
+        ({"truncated_importance_cap": 2.0}, "has no effect with algorithm.proximal = 'sampler'"),
+        ({"importance_band": [0.5, 5.0]}, "set algorithm.proximal = 'recomputed'"),
+        ({"proximal": "recomputed", "importance_band": [1.5, 5.0]}, "must lie around 1"),
+        (
+            {"proximal": "recomputed", "importance_band": [0.5, 5.0], "truncated_importance_cap": 2.0},
+            "would correct one ratio twice",
+        ),
+        ({"max_ngram_size": 4}, "has no effect without algorithm.max_repeated_tokens"),
         ({"loss_fn": "importance_sampling", "clip_high_threshold": 2.0}, "which clips nothing"),
         ({"loss_fn": "cispo", "dual_clip": 3.0}, "algorithm.dual_clip = 3.0 has no effect with algorithm.loss_fn"),
         ({"dual_clip": 1.1}, "must be above algorithm.clip_high_threshold = 1.2; the paper has 3"),

@@ -11,7 +11,7 @@ import torch
 
 from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, uniform_policy
 from models.tiny import VOCABULARY, tiny_policy
-from turnwright.config.training import AdvantageMethod, LossName
+from turnwright.config.algorithm import AdvantageMethod, LossName
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt, TrainableGroup

@@ -1,5 +1,6 @@
 """Configuration: one pydantic model per section of a run.toml, and how its values come together."""
 
+from turnwright.config.algorithm import Algorithm
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.load import read_toml, resolve, resolve_values
 from turnwright.config.mixing import EnvironmentChoice, Member
@@ -7,7 +8,7 @@ from turnwright.config.reaching import Agent, Gateway
 from turnwright.config.resolved import ResolvedConfig, Setting
 from turnwright.config.run import RunConfig
 from turnwright.config.running import Inference, Learner, Rollout, Tracking
-from turnwright.config.training import Algorithm, Model, Optimizer, Run, Sampling, Schedule
+from turnwright.config.training import Model, Optimizer, Run, Sampling, Schedule
 
 __all__ = [
     "Agent",

@@ -7,6 +7,14 @@ from pydantic import Field, model_validator
 from turnwright.config.section import Section
 
 AgentKind = Literal["builtin", "function", "http", "handler", "queue", "subprocess"]
+ContextPolicy = Literal["none", "cap_tool_output", "drop_oldest", "summarise"]
+CONTEXT_LIMITS: dict[ContextPolicy, str] = {
+    "cap_tool_output": "tool_output_tokens",
+    "drop_oldest": "context_tokens",
+    "summarise": "context_tokens",
+}
+"""The limit that each way to keep a conversation short needs."""
+KEPT_RESULTS = 2
 TARGETS: dict[AgentKind, str] = {
     "function": "'package.module:function' or 'path/file.py:function'",
     "http": "a URL such as 'http://127.0.0.1:8080/rollout'",
@@ -28,6 +36,31 @@ class Agent(Section):
     """Entries of a task's data that the agent is given in ``instance``; everything else stays hidden."""
     options: dict[str, str] = Field(default_factory=dict)
     """subprocess: environment variables of the program; http: headers of each request."""
+
+    context_policy: ContextPolicy = "none"
+    """builtin: how a conversation is kept short. none = it grows; cap_tool_output = a tool's result is cut before
+    the policy sees it; drop_oldest = the oldest tool results leave; summarise = notes of the policy's replace them."""
+    tool_output_tokens: int | None = Field(default=None, ge=8)
+    """cap_tool_output: most tokens of a tool's result."""
+    context_tokens: int | None = Field(default=None, ge=16)
+    """drop_oldest and summarise: tokens of a prompt above which they act."""
+    keep_results: int = Field(default=KEPT_RESULTS, ge=0)
+    """drop_oldest and summarise: newest tool results that always stay."""
+
+    @model_validator(mode="after")
+    def _check_context(self) -> Self:
+        needed = CONTEXT_LIMITS.get(self.context_policy)
+        chosen = f"agent.context_policy = {self.context_policy!r}"
+        if self.kind != "builtin" and self.context_policy != "none":
+            raise ValueError(f"{chosen} has no effect with agent.kind = {self.kind!r}, which keeps its own history")
+        if needed and getattr(self, needed) is None:
+            raise ValueError(f"{chosen} needs agent.{needed}: tokens above which it acts")
+        for name in {*CONTEXT_LIMITS.values()} - {needed}:
+            if getattr(self, name) is not None:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} has no effect with {chosen}; remove it")
+        if self.keep_results != KEPT_RESULTS and needed != "context_tokens":
+            raise ValueError(f"agent.keep_results = {self.keep_results} has no effect with {chosen}; remove it")
+        return self
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:

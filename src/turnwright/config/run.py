@@ -4,13 +4,14 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from turnwright.config.algorithms import algorithm_problems
+from turnwright.config.algorithm import Algorithm
+from turnwright.config.algorithm_problems import algorithm_problems
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.mixing import EnvironmentChoice
 from turnwright.config.reaching import Agent, Gateway
 from turnwright.config.running import Inference, Learner, Rollout, Tracking
 from turnwright.config.section import Section
-from turnwright.config.training import Algorithm, Model, Optimizer, Run, Sampling, Schedule
+from turnwright.config.training import Model, Optimizer, Run, Sampling, Schedule
 
 BFLOAT16_GAP = 0.02
 """Mean |log p - log q| between two kernels that is still rounding in bfloat16 (docs: ALGORITHMS, guard)."""

@@ -1,5 +1,7 @@
 """Sections that shape how a run works: rollout, inference, learner, tracking."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from turnwright.config.section import Section
@@ -18,6 +20,9 @@ class Rollout(Section):
     """Rollouts that an agent outside this process is asked to start per second; unset = no limit."""
     tool_timeout: float = Field(default=30.0, gt=0)
     """Seconds a tool call may take; a longer one fails the episode."""
+    fill_rounds: int = Field(default=0, ge=0)
+    """Further rounds in which new groups are collected in place of those without signal, until
+    ``algorithm.global_batch_size`` groups have some; 0 = a step trains on what has."""
     max_failed_fraction: float = Field(default=0.2, ge=0, le=1)
     """Share of a step's attempts that may fail for good; above it the run stops."""
 
@@ -38,6 +43,11 @@ class Learner(Section):
 
     tokens_per_microbatch: int = Field(default=8192, ge=1)
     """Most token positions, padding included, of one forward and backward pass."""
+    layout: Literal["auto", "tree", "dense"] = "auto"
+    """How rows run: tree = a token that several rows share behind the same prefix once; dense = each row on its own;
+    auto = whichever costs less for the rows at hand."""
+    logits_memory_mb: int = Field(default=256, ge=1)
+    """Logits held at once, in MiB; more are computed chunk by chunk, and again in the backward pass."""
     num_threads: int | None = Field(default=None, ge=1)
     """Cores for the learner; unset = all."""
     sampler_gap_warn: float = Field(default=1e-5, gt=0)

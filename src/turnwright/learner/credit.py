@@ -16,7 +16,7 @@ from turnwright.algorithms.advantages import gpg_scale, group_based, has_signal,
 from turnwright.algorithms.passk import grpo_passk, grpo_passk_analytic, max_minus_second
 from turnwright.algorithms.reinforce_pp import group_centred, standardise
 from turnwright.algorithms.turns import group_based_per_turn, monte_carlo
-from turnwright.config.training import AdvantageMethod, PasskForm
+from turnwright.config.algorithm import AdvantageMethod, PasskForm
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt
 

@@ -9,7 +9,7 @@ from turnwright.algorithms.gspo import gspo_loss
 from turnwright.algorithms.importance_sampling import importance_sampling_loss
 from turnwright.algorithms.policy_loss import PolicyLoss
 from turnwright.algorithms.ppo import ppo_loss
-from turnwright.config.training import LossName
+from turnwright.config.algorithm import LossName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from turnwright.config.training import Algorithm
+from turnwright.config.algorithm import Algorithm
 
 PER_TURN = ("monte_carlo", "group_based_per_turn")
 NORMALISABLE = ("group_based", "group_based_per_turn")
@@ -12,6 +12,10 @@ def algorithm_problems(algorithm: Algorithm) -> Iterator[str]:
     """Yield one sentence per problem: key, value, why, and the cure."""
     yield from _advantage_problems(algorithm)
     yield from _loss_problems(algorithm)
+    yield from _weight_problems(algorithm)
+    yield from _divergence_problems(algorithm)
+    yield from _correction_problems(algorithm)
+    yield from _filter_problems(algorithm)
 
 
 def _advantage_problems(algorithm: Algorithm) -> Iterator[str]:
@@ -78,8 +82,72 @@ def _loss_problems(algorithm: Algorithm) -> Iterator[str]:
             "algorithm.literal_thresholds = true has no effect without algorithm.loss_fn = 'cispo' and "
             "algorithm.clip_low_threshold = 1.0; remove it"
         )
-    if algorithm.loss_fn == "gspo" and algorithm.aggregation != "rollout":
+    if algorithm.loss_fn == "gspo" and algorithm.aggregation not in ("rollout", "sequence"):
         yield (
             f"algorithm.aggregation = {algorithm.aggregation!r} cannot hold with algorithm.loss_fn = 'gspo', which has "
             "one ratio per sequence; set algorithm.aggregation = 'rollout'"
         )
+
+
+def _weight_problems(algorithm: Algorithm) -> Iterator[str]:
+    if algorithm.aggregation == "constant" and algorithm.aggregation_tokens is None:
+        yield (
+            "algorithm.aggregation = 'constant' needs algorithm.aggregation_tokens, the tokens that an attempt's sum "
+            "is divided by; the paper (Dr. GRPO) takes the most a reply may have"
+        )
+    if algorithm.aggregation != "constant" and algorithm.aggregation_tokens is not None:
+        yield (
+            f"algorithm.aggregation_tokens = {algorithm.aggregation_tokens} has no effect with algorithm.aggregation = "
+            f"{algorithm.aggregation!r}; remove it or set algorithm.aggregation = 'constant'"
+        )
+
+
+def _divergence_problems(algorithm: Algorithm) -> Iterator[str]:
+    if not algorithm.kl_coefficient:
+        for name, usual in (("kl_form", None), ("kl_placement", "loss")):
+            value = getattr(algorithm, name)
+            if value != usual:
+                yield f"algorithm.{name} = {value!r} has no effect with algorithm.kl_coefficient = 0.0; set that too"
+        return
+    form = algorithm.divergence_form
+    if algorithm.kl_placement == "loss" and form == "k1":
+        yield (
+            "algorithm.kl_form = 'k1' with algorithm.kl_placement = 'loss' has no effect: the gradient of k1 is 0 in "
+            "expectation; set algorithm.kl_form = 'k2', or algorithm.kl_placement = 'reward'"
+        )
+    if algorithm.kl_placement == "reward" and form != "k1":
+        yield (
+            f"algorithm.kl_form = {form!r} cannot hold with algorithm.kl_placement = 'reward': only k1 in the reward "
+            "has the gradient of the divergence; remove it"
+        )
+    if algorithm.kl_placement == "reward" and algorithm.advantage_method != "reinforce_pp":
+        yield (
+            f"algorithm.kl_placement = 'reward' cannot hold with algorithm.advantage_method = "
+            f"{algorithm.advantage_method!r}: a reward per token is reinforce_pp's; set algorithm.kl_placement = 'loss'"
+        )
+
+
+def _correction_problems(algorithm: Algorithm) -> Iterator[str]:
+    for name in ("truncated_importance_cap", "importance_band"):
+        if getattr(algorithm, name) is not None and algorithm.proximal == "sampler":
+            yield (
+                f"algorithm.{name} = {getattr(algorithm, name)} has no effect with algorithm.proximal = 'sampler': it "
+                "weighs the proximal policy against the sampler; set algorithm.proximal = 'recomputed'"
+            )
+    if algorithm.truncated_importance_cap is not None and algorithm.importance_band is not None:
+        yield (
+            "algorithm.truncated_importance_cap and algorithm.importance_band would correct one ratio twice; set one"
+        )
+    band = algorithm.importance_band
+    if band is not None and not 0 <= band[0] < 1 < band[1]:
+        yield f"algorithm.importance_band = {list(band)} must lie around 1, its first value at least 0: [0.5, 5.0]"
+
+
+def _filter_problems(algorithm: Algorithm) -> Iterator[str]:
+    if algorithm.max_repeated_tokens is None:
+        for name, usual in (("max_ngram_size", 30), ("max_filter_rate", 0.5)):
+            if getattr(algorithm, name) != usual:
+                yield (
+                    f"algorithm.{name} = {getattr(algorithm, name)} has no effect without "
+                    "algorithm.max_repeated_tokens; set that too"
+                )
