@@ -49,6 +49,7 @@ from turnwright.learner.canary import CANARY_TEMPERATURE, require_same_weights
 from turnwright.learner.checkpointing import load_resume_state, save_policy, save_resume_state
 from turnwright.learner.executor import learner_executor
 from turnwright.learner.optimizer import Optimizer
+from turnwright.learner.passes import Passes
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
@@ -71,6 +72,7 @@ class Components:
     open_runner: Callable[[str, Path], AbstractAsyncContextManager[EpisodeRunner]]
     """Given the run's name and the folder of its records: what makes attempts, until the block ends."""
     policy: Policy
+    passes: Passes
     renderer: Renderer
     engine: LocalEngine
     optimizer: Optimizer
@@ -162,7 +164,7 @@ class Controller:
             result = await asyncio.get_running_loop().run_in_executor(
                 self._learner,
                 lambda: take_step(
-                    components.policy, components.optimizer, trainable, components.step_settings, step=step
+                    components.passes, components.optimizer, trainable, components.step_settings, step=step
                 ),
             )
         trained = time.perf_counter()

@@ -11,6 +11,7 @@ from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.core.trajectory import Row
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
+from turnwright.learner.passes import Passes, PassSettings
 from turnwright.models.load import Policy
 
 
@@ -111,6 +112,10 @@ class RecordingOptimizer(Optimizer):
     def step(self) -> float:
         self.gradients.append([parameter.grad.clone() for parameter in self._parameters])
         return super().step()
+
+
+def passes_of(policy: Policy) -> Passes:
+    return Passes(policy, PassSettings())
 
 
 def optimizer_of(policy: Policy, **settings: float | int | str) -> RecordingOptimizer:

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import torch
 
-from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, uniform_policy
+from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, passes_of, uniform_policy
 from models.tiny import VOCABULARY, tiny_policy
 from turnwright.config.algorithm import AdvantageMethod, LossName
 from turnwright.core.episode import EpisodeKey
@@ -155,7 +155,7 @@ def gradient(method: AdvantageMethod, loss: LossName) -> torch.Tensor:
         sampler_gap_warn=1e3,
         sampler_kl_warn=1e3,
     )
-    step = take_step(policy, optimizer, spread_groups(policy), settings, step=1)
+    step = take_step(passes_of(policy), optimizer, spread_groups(policy), settings, step=1)
     assert all(math.isfinite(value) for value in step.metrics.values())
     return torch.cat([part.flatten() for part in optimizer.gradients[0]])
 
@@ -175,4 +175,4 @@ def test_gspo_refuses_an_attempt_of_several_rows() -> None:
     cut = group("c", attempt("c", 0, 1.0, [1.0] * 4, rows=2), attempt("c", 1, 0.0, [1.0]))
     settings = StepSettings(batch=BatchSettings(aggregation="rollout"), loss=LossSettings(loss_fn="gspo"))
     with pytest.raises(TrainingError, match="'c#0' was cut into 2"):
-        take_step(policy, optimizer_of(policy), [cut], settings, step=1)
+        take_step(passes_of(policy), optimizer_of(policy), [cut], settings, step=1)

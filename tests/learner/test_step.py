@@ -10,6 +10,7 @@ from learner.material import (
     group,
     on_policy_groups,
     optimizer_of,
+    passes_of,
     unchanged,
     uniform_policy,
     weights_of,
@@ -20,6 +21,7 @@ from turnwright.core.group import TrainableGroup
 from turnwright.core.update import Step
 from turnwright.learner.batch import BatchSettings
 from turnwright.learner.credit import AdvantageSettings
+from turnwright.learner.passes import Passes, PassSettings
 from turnwright.learner.step import StepSettings, take_step
 
 PLAIN = AdvantageSettings(normalization=False)
@@ -53,7 +55,7 @@ def test_grpo_by_hand_from_rewards_to_the_loss():
         group("a", attempt("a", 0, 1.0, [1.5, 1.0]), attempt("a", 1, 0.0, [0.5, 1.0, 2.0])),
         group("b", attempt("b", 0, 0.5, [1.0] * 4), attempt("b", 1, 0.5, [1.0])),
     ]
-    step = take_step(policy, optimizer_of(policy), groups, BY_HAND, step=7)
+    step = take_step(passes_of(policy), optimizer_of(policy), groups, BY_HAND, step=7)
     metrics = step.metrics
     assert step.step == 7
     assert metrics["training/loss"] == pytest.approx(0.1131369, abs=1e-6)
@@ -77,7 +79,7 @@ def test_domains_of_a_mixture_are_counted_apart_and_trained_together():
     mixed = [replace(one, domain=one.task_id[0]) for one in groups]
     policies = uniform_policy(), uniform_policy()
     plain, found = (
-        take_step(policy, optimizer_of(policy), some, BY_HAND, step=1).metrics
+        take_step(passes_of(policy), optimizer_of(policy), some, BY_HAND, step=1).metrics
         for policy, some in zip(policies, (groups, mixed), strict=True)
     )
     assert {name: value for name, value in found.items() if not name.startswith(("a/", "b/"))} == plain
@@ -96,7 +98,7 @@ def test_ppo_by_hand_without_normalisation_per_rollout():
     policy = uniform_policy()
     groups = [group("a", attempt("a", 0, 1.0, [1.5, 1.0]), attempt("a", 1, 0.0, [0.5, 1.0, 2.0]))]
     settings = replace(BY_HAND, batch=BatchSettings(advantages=PLAIN, aggregation="rollout"))
-    metrics = take_step(policy, optimizer_of(policy), groups, settings, step=1).metrics
+    metrics = take_step(passes_of(policy), optimizer_of(policy), groups, settings, step=1).metrics
     assert metrics["training/loss"] == pytest.approx(0.0416667, abs=1e-6)
 
 
@@ -104,7 +106,7 @@ def test_ppo_by_hand_without_normalisation_per_rollout():
 def test_the_first_update_on_own_samples_is_on_policy_and_moves_the_weights(family: str):
     policy = tiny_policy(family)
     before = weights_of(policy)
-    metrics = take_step(policy, optimizer_of(policy), on_policy_groups(policy), SETTINGS, step=1).metrics
+    metrics = take_step(passes_of(policy), optimizer_of(policy), on_policy_groups(policy), SETTINGS, step=1).metrics
     assert metrics["training/on_policy_ratio_mean"] == pytest.approx(1.0, abs=1e-5)
     assert metrics["training/on_policy_kl"] < 1e-8
     assert metrics["training/sampler_logprob_gap/mean"] < 1e-5
@@ -118,7 +120,7 @@ def test_the_samplers_logprobs_stay_the_old_ones_through_all_updates():
     policy = tiny_policy()
     settings = replace(SETTINGS, batch=BatchSettings(updates_per_step=2))
     groups = on_policy_groups(policy, rewards=((1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 0, 1)))
-    step = take_step(policy, optimizer_of(policy, learning_rate=1e-2), groups, settings, step=1)
+    step = take_step(passes_of(policy), optimizer_of(policy, learning_rate=1e-2), groups, settings, step=1)
     assert step.num_updates == step.metrics["training/num_updates"] == 2
     assert step.metrics["training/on_policy_kl"] < 1e-8
     assert step.metrics["training/kl_to_sampler"] > 1e-6
@@ -139,8 +141,9 @@ def test_many_small_passes_equal_one_large_one(aggregation: str):
             ),
         )
         optimizer = optimizer_of(policy)
-        settings = replace(BY_HAND, batch=batch, tokens_per_microbatch=budget)
-        step = take_step(policy, optimizer, groups, settings, step=1)
+        settings = replace(BY_HAND, batch=batch)
+        passes = Passes(policy, PassSettings(tokens_per_microbatch=budget))
+        step = take_step(passes, optimizer, groups, settings, step=1)
         results.append((step, optimizer.gradients[0]))
     passes = [step.metrics["training/num_passes"] for step, _ in results]
     assert passes[0] > passes[1] > passes[2]
@@ -163,7 +166,7 @@ def test_a_sampler_of_other_weights_is_found_before_a_weight_changes(by: float):
     optimizer = optimizer_of(policy)
     groups = change_rows(on_policy_groups(policy), logprobs=shifted(by))
     with pytest.raises(SamplerMismatchError, match=r"sampler_mismatch: .*\(expected at most 1e-05\)"):
-        take_step(policy, optimizer, groups, SETTINGS, step=1)
+        take_step(passes_of(policy), optimizer, groups, SETTINGS, step=1)
     assert unchanged(policy, before)
     assert all(parameter.grad is None for parameter in policy.model.parameters())
     assert optimizer.num_done == 0
@@ -175,7 +178,7 @@ def test_another_temperature_than_recorded_is_found():
         on_policy_groups(policy), temperature=lambda row: tuple(1.2 if on else 1.0 for on in row.trained)
     )
     with pytest.raises(SamplerMismatchError):
-        take_step(policy, optimizer_of(policy), groups, SETTINGS, step=1)
+        take_step(passes_of(policy), optimizer_of(policy), groups, SETTINGS, step=1)
 
 
 def test_a_small_gap_is_a_warning_and_trains(caplog: pytest.LogCaptureFixture):
@@ -183,7 +186,7 @@ def test_a_small_gap_is_a_warning_and_trains(caplog: pytest.LogCaptureFixture):
     before = weights_of(policy)
     groups = change_rows(on_policy_groups(policy), logprobs=shifted(3e-5))
     with caplog.at_level(logging.WARNING):
-        take_step(policy, optimizer_of(policy), groups, SETTINGS, step=1)
+        take_step(passes_of(policy), optimizer_of(policy), groups, SETTINGS, step=1)
     assert "sampler_mismatch" in caplog.text
     assert not unchanged(policy, before)
 
@@ -191,7 +194,13 @@ def test_a_small_gap_is_a_warning_and_trains(caplog: pytest.LogCaptureFixture):
 def test_without_signal_nothing_is_computed_and_nothing_changes():
     policy = tiny_policy()
     before = weights_of(policy)
-    step = take_step(policy, optimizer_of(policy), on_policy_groups(policy, rewards=((1, 1), (0, 0))), SETTINGS, step=3)
+    step = take_step(
+        passes_of(policy),
+        optimizer_of(policy),
+        on_policy_groups(policy, rewards=((1, 1), (0, 0))),
+        SETTINGS,
+        step=3,
+    )
     assert step.num_updates == 0
     assert step.metrics["analysis/zero_adv_groups"] == 2
     assert "training/loss" not in step.metrics
@@ -205,7 +214,7 @@ def test_a_reward_that_is_not_finite_stops_before_any_weight_changes(reward: flo
     settings = replace(SETTINGS, batch=BatchSettings(updates_per_step=2))
     groups = on_policy_groups(policy, rewards=((1, 0), (reward, 0)))
     with pytest.raises(TrainingError, match="episode 'task-1#0'"):
-        take_step(policy, optimizer_of(policy), groups, settings, step=1)
+        take_step(passes_of(policy), optimizer_of(policy), groups, settings, step=1)
     assert unchanged(policy, before)
 
 
@@ -214,6 +223,12 @@ def test_a_gradient_that_is_not_finite_stops_with_the_weights_unchanged():
     before = weights_of(policy)
     settings = replace(SETTINGS, batch=BatchSettings(advantages=PLAIN))
     with pytest.raises(TrainingError, match="gradient of update 1 is not finite"):
-        take_step(policy, optimizer_of(policy), on_policy_groups(policy, rewards=((1e300, 0),)), settings, step=1)
+        take_step(
+            passes_of(policy),
+            optimizer_of(policy),
+            on_policy_groups(policy, rewards=((1e300, 0),)),
+            settings,
+            step=1,
+        )
     assert unchanged(policy, before)
     assert all(parameter.grad is None for parameter in policy.model.parameters())

@@ -19,6 +19,7 @@ from turnwright.inference.local import LocalEngine
 from turnwright.inference.scripted import ScriptedEngine
 from turnwright.learner.batch import BatchSettings
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
+from turnwright.learner.passes import Passes, PassSettings
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.policies.tokenizer import build_tokenizer
 from turnwright.rendering.renderer import Renderer
@@ -216,7 +217,7 @@ def test_collected_attempts_train_on_policy(top_p: float):
     ]
     groups = [TrainableGroup(task_id=f"t{t}", attempts=tuple(trainable[3 * t : 3 * t + 3])) for t in range(3)]
     optimizer = Optimizer(policy.model, OptimizerSettings(learning_rate=1e-3, num_updates=1))
-    step = take_step(policy, optimizer, groups, StepSettings(batch=BatchSettings()), step=1)
+    step = take_step(Passes(policy, PassSettings()), optimizer, groups, StepSettings(batch=BatchSettings()), step=1)
     assert step.metrics["training/trained_tokens"] == counts.sampled
     assert step.metrics["training/on_policy_ratio_mean"] == pytest.approx(1.0, abs=1e-5)
     assert step.metrics["training/on_policy_kl"] < 1e-8

@@ -14,15 +14,13 @@ from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
+from turnwright.launch.learning import optimizer_settings, pass_settings, step_settings
 from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
 from turnwright.launch.rollouts import open_runner
 from turnwright.launch.views import Views, log_to
-from turnwright.learner.batch import BatchSettings
-from turnwright.learner.credit import AdvantageSettings
-from turnwright.learner.objective import LossSettings
-from turnwright.learner.optimizer import Optimizer, OptimizerSettings
-from turnwright.learner.step import StepSettings
+from turnwright.learner.optimizer import Optimizer
+from turnwright.learner.passes import Passes
 from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import EpisodeRunner
 from turnwright.rundir.manifest import collect_manifest
@@ -37,8 +35,6 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
     train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
     Batches(config, train)
     require_fitting_prompts(player, [*train, *validation], config)
-    algorithm, optimizer = config.algorithm, config.optimizer
-    updates = config.schedule.max_steps * algorithm.updates_per_step
 
     def runner(name: str, records: Path) -> AbstractAsyncContextManager[EpisodeRunner]:
         return open_runner(
@@ -56,44 +52,9 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         policy=player.policy,
         renderer=player.renderer,
         engine=player.engine,
-        optimizer=Optimizer(
-            player.policy.model,
-            OptimizerSettings(
-                learning_rate=optimizer.learning_rate,
-                num_updates=updates,
-                warmup_updates=optimizer.warmup_steps * algorithm.updates_per_step,
-                lr_schedule=optimizer.lr_schedule,
-                beta1=optimizer.adam_beta1,
-                beta2=optimizer.adam_beta2,
-                eps=optimizer.adam_eps,
-                weight_decay=optimizer.adam_weight_decay,
-                grad_clip_norm=optimizer.adam_grad_clip_norm,
-            ),
-        ),
-        step_settings=StepSettings(
-            batch=BatchSettings(
-                advantages=AdvantageSettings(
-                    method=algorithm.advantage_method,
-                    normalization=algorithm.advantage_normalization,
-                    gamma=algorithm.gamma,
-                    k=algorithm.best_of,
-                    k_form=algorithm.advantage_k_form,
-                ),
-                aggregation=algorithm.aggregation,
-                normalise=algorithm.normalise,
-                truncated=algorithm.truncated,
-                updates_per_step=algorithm.updates_per_step,
-            ),
-            loss=LossSettings(
-                loss_fn=algorithm.loss_fn,
-                clip_low_threshold=algorithm.clip_thresholds[0],
-                clip_high_threshold=algorithm.clip_thresholds[1],
-                dual_clip=algorithm.dual_clip,
-            ),
-            tokens_per_microbatch=config.learner.tokens_per_microbatch,
-            sampler_gap_warn=config.learner.sampler_gap_warn,
-            sampler_kl_warn=config.learner.sampler_kl_warn,
-        ),
+        passes=Passes(player.policy, pass_settings(config)),
+        optimizer=Optimizer(player.policy.model, optimizer_settings(config)),
+        step_settings=step_settings(config),
         limits=player.limits,
         turn_limits=player.turn_limits,
         train_tasks=train,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from turnwright.algorithms.divergence import k3
 from turnwright.core.errors import SamplerMismatchError, TrainingError
@@ -20,9 +21,8 @@ from turnwright.core.update import Step
 from turnwright.learner.batch import Batch, BatchSettings, WeightedRow, build_batch
 from turnwright.learner.objective import LossSettings, policy_loss
 from turnwright.learner.optimizer import Optimizer
-from turnwright.learner.packing import pack
-from turnwright.models.forward import score_tokens
-from turnwright.models.load import Policy
+from turnwright.learner.passes import Passes
+from turnwright.models.forward import TokenScores
 
 log = logging.getLogger(__name__)
 MISMATCH_FACTOR = 5.0
@@ -35,7 +35,6 @@ class StepSettings:
 
     batch: BatchSettings
     loss: LossSettings = field(default_factory=LossSettings)
-    tokens_per_microbatch: int = 8192
     sampler_gap_warn: float = 1e-5
     """Mean |log p - log q| of the first update above which something is wrong."""
     sampler_kl_warn: float = 1e-3
@@ -46,17 +45,17 @@ class _Tokens:
     """What one update reports per trained token, over all its passes; tensors are [T]."""
 
     loss: float
-    gap: torch.Tensor
+    gap: Tensor
     """|log p - log q|"""
-    kl: torch.Tensor
-    ratio: torch.Tensor
-    clipped: torch.Tensor
-    entropy: torch.Tensor
+    kl: Tensor
+    ratio: Tensor
+    clipped: Tensor
+    entropy: Tensor
     num_passes: int
 
 
 def take_step(
-    policy: Policy, optimizer: Optimizer, groups: Sequence[TrainableGroup], settings: StepSettings, *, step: int
+    passes: Passes, optimizer: Optimizer, groups: Sequence[TrainableGroup], settings: StepSettings, *, step: int
 ) -> Step:
     """Train on one batch of groups that the current weights sampled.
 
@@ -73,7 +72,7 @@ def take_step(
     grad_norms: list[float] = []
     learning_rate = optimizer.learning_rate()
     for number, rows in enumerate(batch.updates):
-        report = _accumulate(policy, rows, settings)
+        report = _accumulate(passes, rows, settings)
         if number == 0:
             _require_same_policy(report, settings, optimizer)
         grad_norm = optimizer.step()
@@ -97,35 +96,37 @@ def _require_one_row_each(batch: Batch) -> None:
         )
 
 
-def _accumulate(policy: Policy, weighted: Sequence[WeightedRow], settings: StepSettings) -> _Tokens:
+def _accumulate(passes: Passes, weighted: Sequence[WeightedRow], settings: StepSettings) -> _Tokens:
     """Run the passes of one update and leave the gradient in the parameters."""
-    device = policy.device
-    rows = [entry.row.token_ids for entry in weighted]
-    first = [entry.row.trained.index(True) for entry in weighted]
-    passes = pack(rows, first, [entry.group for entry in weighted], budget=settings.tokens_per_microbatch)
-    parts: list[tuple[torch.Tensor, ...]] = []
-    total = 0.0
-    for members in passes:
+    device = passes.policy.device
+    parts: list[tuple[Tensor, ...]] = []
+
+    def loss(members: Sequence[int], scores: TokenScores) -> Tensor:
         chosen = [weighted[index] for index in members]
         counts = torch.tensor([entry.row.num_trained_tokens for entry in chosen], device=device)
         sampled = [q for entry in chosen for q, on in zip(entry.row.logprobs, entry.row.trained, strict=True) if on]
         sampled_T = torch.tensor(sampled, device=device)
         advantages_T = torch.tensor([value for entry in chosen for value in entry.advantages], device=device)
         weights_T = torch.tensor([entry.weight for entry in chosen], device=device).repeat_interleave(counts)
-        scores = score_tokens(
-            policy,
-            [entry.row.token_ids for entry in chosen],
-            [entry.row.trained for entry in chosen],
-            [entry.row.temperature for entry in chosen],
-        )
         result = policy_loss(scores.logprobs, sampled_T, advantages_T, weights_T, counts, settings.loss)
-        result.loss.backward()
-        total += result.loss.item()
         logprobs_T = scores.logprobs.detach()
         gap_T = (logprobs_T - sampled_T).abs()
-        parts.append((gap_T, k3(logprobs_T, sampled_T), result.ratio_T, result.clipped_T.float(), scores.entropy))
-    gap, kl, ratio, clipped, entropy = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _Tokens(loss=total, gap=gap, kl=kl, ratio=ratio, clipped=clipped, entropy=entropy, num_passes=len(passes))
+        total = result.loss.detach()[None]
+        kl_T = k3(logprobs_T, sampled_T)
+        parts.append((total, gap_T, kl_T, result.ratio_T, result.clipped_T.float(), scores.entropy))
+        return result.loss
+
+    report = passes.accumulate([entry.row for entry in weighted], [entry.group for entry in weighted], loss)
+    total, gap, kl, ratio, clipped, entropy = (torch.cat(part) for part in zip(*parts, strict=True))
+    return _Tokens(
+        loss=total.sum().item(),
+        gap=gap,
+        kl=kl,
+        ratio=ratio,
+        clipped=clipped,
+        entropy=entropy,
+        num_passes=report.num_passes,
+    )
 
 
 def _require_same_policy(report: _Tokens, settings: StepSettings, optimizer: Optimizer) -> None:
