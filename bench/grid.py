@@ -207,6 +207,7 @@ def _train_and_judge(cell: Cell, out: Path) -> str:
         f"algorithm.advantage_method={cell.method}",
         f"algorithm.loss_fn={cell.loss}",
         f"schedule.max_steps={cell.steps}",
+        f"optimizer.warmup_steps={cell.steps // 8}",
     )
     log = run.with_suffix(".log")
     with log.open("wb") as output:
