@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from turnwright.core.trajectory import Row
-from turnwright.learner.packing import pack
+from turnwright.learner.packing import pack, shared_length
 from turnwright.models.forward import TokenScores, score_tokens
 from turnwright.models.load import Policy
 
@@ -38,9 +38,13 @@ class PassReport:
 
     num_passes: int
     num_tokens: int
-    """Token positions computed, padding included."""
+    """Tokens computed: one that several rows share behind the same prefix counts once, padding does not."""
     num_row_tokens: int
     """Tokens of the rows, each row on its own."""
+    num_declined: int = 0
+    """Passes over rows that share tokens and ran dense, because that costs less."""
+    num_fallbacks: int = 0
+    """1 when trees were found to differ from dense passes, so that all passes are dense from now on."""
 
 
 class Passes:
@@ -67,29 +71,38 @@ class Passes:
                 found[index] = part
         return tuple(found)
 
-    def accumulate(self, rows: Sequence[Row], groups: Sequence[str], loss: PassLoss) -> PassReport:
+    def accumulate(
+        self, rows: Sequence[Row], groups: Sequence[str], loss: PassLoss, *, entropy_gradient: bool = False
+    ) -> PassReport:
         """Add the gradient of a loss over the rows to the parameters' gradients.
 
         Args:
             rows: Each with at least one trained token.
             groups: Name of the group of each row.
             loss: Called once per pass; together its calls see each row once.
+            entropy_gradient: Let ``TokenScores.entropy`` carry a gradient, for a loss that has the entropy in it.
         """
         packed = self._pack(rows, groups)
+        num_tokens = 0
         for members in packed:
-            loss(members, self._score_pass([rows[index] for index in members])).backward()
-        lengths = [len(row.token_ids) for row in rows]
-        return PassReport(num_passes=len(packed), num_tokens=sum(lengths), num_row_tokens=sum(lengths))
+            chosen = [rows[index] for index in members]
+            loss(members, self._score_pass(chosen, entropy_gradient)).backward()
+            first = min(row.trained.index(True) for row in chosen)
+            shared = shared_length([row.token_ids for row in chosen], [first])
+            num_tokens += shared + sum(len(row.token_ids) - shared for row in chosen)
+        num_row_tokens = sum(len(row.token_ids) for row in rows)
+        return PassReport(num_passes=len(packed), num_tokens=num_tokens, num_row_tokens=num_row_tokens)
 
     def _pack(self, rows: Sequence[Row], groups: Sequence[str]) -> list[list[int]]:
         first = [row.trained.index(True) for row in rows]
         ids = [row.token_ids for row in rows]
         return pack(ids, first, groups, budget=self.settings.tokens_per_microbatch)
 
-    def _score_pass(self, rows: Sequence[Row]) -> TokenScores:
+    def _score_pass(self, rows: Sequence[Row], entropy_gradient: bool = False) -> TokenScores:
         return score_tokens(
             self.policy,
             [row.token_ids for row in rows],
             [row.trained for row in rows],
             [row.temperature for row in rows],
+            entropy_gradient=entropy_gradient,
         )

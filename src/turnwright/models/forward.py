@@ -22,7 +22,7 @@ class TokenScores:
     logprobs: Tensor
     """log softmax(logits / temperature) of each wanted token, fp32, differentiable."""
     entropy: Tensor
-    """Entropy of the same distribution in nats, detached."""
+    """Entropy of the same distribution in nats; detached unless its gradient was asked for."""
 
 
 def common_prefix_length(rows: Sequence[Sequence[int]], limit: int) -> int:
@@ -47,6 +47,8 @@ def score_tokens(
     rows: Sequence[Sequence[int]],
     wanted: Sequence[Sequence[bool]],
     temperatures: Sequence[Sequence[float]],
+    *,
+    entropy_gradient: bool = False,
 ) -> TokenScores:
     """Score the wanted tokens of B rows in one pass.
 
@@ -55,6 +57,7 @@ def score_tokens(
         rows: Token ids of each row.
         wanted: Per row and position: score this token? Position 0 has no prediction and must be False.
         temperatures: Per row and position: temperature of the distribution the token is scored under.
+        entropy_gradient: Let the entropy carry a gradient.
     """
     device = policy.device
     first_wanted = min(list(flags).index(True) for flags in wanted)
@@ -85,6 +88,6 @@ def score_tokens(
         padded, chosen, scale = padded[:, 1:], chosen[:, 1:], scale[:, 1:]
     logits = policy.logits(states[chosen]) / scale[chosen][:, None]
     logprobs = logits.log_softmax(-1)
-    with torch.no_grad():
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         entropy = -(logprobs.exp() * logprobs).sum(-1)
     return TokenScores(logprobs=logprobs.gather(1, padded[chosen][:, None])[:, 0], entropy=entropy)
