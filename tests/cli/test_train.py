@@ -12,7 +12,7 @@ from turnwright.cli.options import split_settings
     ("arguments", "named"),
     [
         (("absent.toml",), "no configuration file at 'absent.toml'"),
-        (("environment.name=returns_desk", "algorithm.grup_size=4"), "did you mean 'algorithm.group_size'?"),
+        (("environment.name=returns_desk", "algorithm.grup_size=4"), "did you mean 'algorithm.group_size'"),
         (("model.path=tiny",), "environment is missing"),
         (("--resume", "absent"), "no run 'absent'"),
         (("run.toml", "--resume", "first"), "give it nothing besides the run"),

@@ -99,6 +99,7 @@ def test_a_failing_rollout_does_not_end_the_worker(gateway: StubGateway, caplog:
     assert "RolloutRequestError: the rollout request is not JSON" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_busy_or_absent_gateway_is_waited_for(gateway: StubGateway) -> None:
     work_through(gateway, agent, Reply(status=503), Reply(drop=True), handed_out(gateway, "t-1"))
     assert len(gateway.bodies("/update-reward")) == 1

@@ -513,6 +513,7 @@ def test_the_same_actions_get_the_same_answers(play: Play) -> None:
     assert [messages(task) for task in reversed(TASKS["validation"])][::-1] == first
 
 
+@pytest.mark.slow
 def test_the_hurried_inspector_is_right_now_and_then(play: Play) -> None:
     def answers(seed: int) -> list[str]:
         return [play(HANGAR, task, "hurried_inspector", seed=seed).answer for task in ALL]

@@ -120,6 +120,7 @@ DEFINITIONS = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(schema=SCHEMAS, value=VALUES)
 def test_verdict_is_that_of_a_whole_validator(schema: dict[str, Any], value: Any) -> None:

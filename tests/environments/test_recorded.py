@@ -109,6 +109,7 @@ def _calls(count: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "quote", arguments
 
 
+@pytest.mark.slow
 def test_replay_equals_live_on_a_thousand_calls(tmp_path: Path) -> None:
     calls = list(_calls(1000))
     replayed = opened(Replayed(str(record(tmp_path / "r.jsonl", calls))))

@@ -197,6 +197,7 @@ def test_naming_several_labels_in_a_field_earns_nothing() -> None:
     assert reward_of(text)["fields"] == 0.0
 
 
+@pytest.mark.slow
 def test_hasty_clerk_succeeds_on_a_quarter_to_two_fifths(play: Play) -> None:
     right, fields, solved = 0, Counter[str](), Counter[Facts]()
     for task in TASKS["train"]:
@@ -211,6 +212,7 @@ def test_hasty_clerk_succeeds_on_a_quarter_to_two_fifths(play: Play) -> None:
     assert sum(solved[facts] < 0.5 * 50 for facts in CELLS) >= len(CELLS) / 2
 
 
+@pytest.mark.slow
 def test_hasty_clerk_lets_every_habit_rest_now_and_then(play: Play) -> None:
     looked_up, retried, refunded, free, normal = (list[bool]() for _ in range(5))
     for task in TASKS["train"]:

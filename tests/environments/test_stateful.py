@@ -138,6 +138,7 @@ def test_a_resource_without_state_says_how_to_give_it_one() -> None:
         environment.state_of("one")
 
 
+@pytest.mark.slow
 def test_many_episodes_at_once_leave_nothing_and_go_as_they_go_alone(temporary: Path) -> None:
     prototype, kills = ledger(), draw_kills()
     threads, descriptors = set(threading.enumerate()), open_files()

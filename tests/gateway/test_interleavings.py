@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.tokens import count_tokens, cut_rows
 from turnwright.rundir.gateway_records import TurnRecorded
 from turnwright.rundir.recovery import rebuild
+
+pytestmark = pytest.mark.slow
 
 REPLIES = (
     "reply {turn}",

@@ -153,6 +153,7 @@ def test_a_cancelled_request_leaves_its_episode_usable():
     assert again == fresh
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_cancelled_episodes_never_disturb_the_others(seed: int):
     policy = tiny_policy()

@@ -174,6 +174,7 @@ def test_a_listener_may_close_the_episode_it_listens_to():
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
+@pytest.mark.slow
 def test_a_request_cancelled_as_its_last_id_arrives_leaves_the_engine_whole():
     policy = tiny_policy()
     room = policy.max_sequence_length - 3

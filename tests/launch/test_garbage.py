@@ -7,6 +7,8 @@ import pytest
 
 from turnwright.launch.garbage import startup_frozen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def thawed() -> Iterator[None]:

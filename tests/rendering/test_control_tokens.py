@@ -124,6 +124,7 @@ def harmless(text: str) -> str:
     return re.sub("[<|>]", ".", text)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(texts, min_size=8, max_size=8), enum=st.lists(texts, min_size=1, max_size=3))
 def test_a_prompt_holds_the_control_tokens_of_the_same_prompt_with_harmless_texts(

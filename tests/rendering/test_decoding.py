@@ -19,6 +19,7 @@ def test_the_texts_of_tokens_are_the_text(tiny: Renderer, ids: list[int]):
     assert "".join(texts) == tiny.decode(ids)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.lists(BYTES, min_size=20, max_size=200))
 def test_bytes_that_are_no_text_do_not_wait_for_the_end(tiny: Renderer, ids: list[int]):

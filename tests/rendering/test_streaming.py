@@ -73,6 +73,7 @@ stops = st.lists(st.sampled_from(["a", "O3", "\n", "ab", "call>", "<tool", "thin
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), stop=stops)
 def test_deltas_are_the_message_whatever_is_sampled(speaker: Renderer, data: st.DataObject, stop: tuple[str, ...]):

@@ -48,6 +48,7 @@ def traces_of(target: MlflowTarget, **arguments: str) -> list[Any]:
         mlflow.set_tracking_uri(before)
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_with_metrics_settings_and_traces(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
     sink = mlflow_sink(target, CONFIG, num_steps=2)
     sink.metrics(1, {"training/loss": 0.5, "rollout/reward/mean": 0.25, "training/nothing": math.nan})
@@ -140,6 +141,7 @@ def test_the_default_place_is_the_run_directory(tmp_path: Path):
     assert target.artifacts == (tmp_path / "demo" / "mlflow_artifacts").as_uri()
 
 
+@pytest.mark.slow
 def test_mlflow_is_rebuilt_from_the_run_directory(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
     manifest = Manifest(name="demo", created="2026-01-01T00:00:00Z", seed=1, host="here")
     with RunWriter.create(target.root, config=CONFIG, manifest=manifest) as writer:
