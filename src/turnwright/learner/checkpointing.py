@@ -16,7 +16,7 @@ COUNTERS_FILE = "counters.json"
 
 
 def save_policy(policy: Policy, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights, config, tokenizer and chat template: ``from_pretrained`` of anybody reads the folder."""
+    """Write weights or adapters, config, tokenizer and chat template: anybody's ``from_pretrained`` reads the folder."""
     policy.save(folder)
     tokenizer.save_pretrained(folder)
 
@@ -31,7 +31,7 @@ def save_resume_state(optimizer: Optimizer, folder: Path, *, step: int) -> None:
 def load_resume_state(optimizer: Optimizer, folder: Path) -> int:
     """Restore the optimizer and return the step to continue after.
 
-    Raises RunDirectoryError when the folder does not hold a complete state.
+    Raises RunDirectoryError when the folder does not hold a complete state, or that of other parameters.
     """
     try:
         counters: dict[str, Any] = json.loads((folder / COUNTERS_FILE).read_text(encoding="utf-8"))
@@ -41,5 +41,11 @@ def load_resume_state(optimizer: Optimizer, folder: Path) -> int:
             f"checkpoint '{folder.parent}' cannot be resumed: {error.filename} is missing; "
             "start a new run with model.path set to it"
         ) from error
-    optimizer.restore(state)
+    try:
+        optimizer.restore(state)
+    except (KeyError, ValueError) as error:
+        raise RunDirectoryError(
+            f"checkpoint '{folder.parent}' cannot be resumed: its optimizer state is that of other parameters "
+            f"({error}); start a new run with model.path set to it"
+        ) from error
     return int(counters["step"])

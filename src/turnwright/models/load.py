@@ -1,16 +1,22 @@
 """Load and save policies in Hugging Face format, and prove that our forward pass equals the model's own."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from turnwright.core.errors import UnsupportedModelError
+from turnwright.core.errors import ConfigError, UnsupportedModelError
+from turnwright.models.adapters import AdapterSettings, attach_adapters, merge_adapters, read_adapters, save_adapters
 from turnwright.models.attention import ATTENTION_NAME, KeyValueView, PrefixView
-from turnwright.models.paths import resolve_model_path
+from turnwright.models.paths import base_of_adapter, is_adapter, lasting_name, resolve_model_path
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 Precision = Literal["float32", "bfloat16"]
 LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -21,7 +27,28 @@ class Policy:
     """A causal language model whose attention runs through views."""
 
     model: PreTrainedModel
+    """Computes with the adapters where there are some."""
     path: str
+    adapters: "PeftModel | None" = None
+    """What keeps the adapters in ``model``; None where all weights are trained."""
+
+    @property
+    def adapted(self) -> bool:
+        """Whether adapters are trained in place of the weights."""
+        return self.adapters is not None
+
+    @contextmanager
+    def without_adapters(self) -> Generator[None]:
+        """Let the policy be its base model until the block ends.
+
+        Whoever else computes with the policy meanwhile, an engine for example, gets the base model too: pause it.
+
+        Raises ConfigError when the policy has no adapters: its weights at the start are gone.
+        """
+        if self.adapters is None:
+            raise ConfigError(f"{self.path} has no adapters to leave out: expected model.lora_rank > 0")
+        with self.adapters.disable_adapter():
+            yield
 
     @property
     def decoder(self) -> nn.Module:
@@ -53,22 +80,46 @@ class Policy:
         return head(hidden_states).float()
 
     def save(self, folder: Path) -> None:
-        """Write weights and config; the tokenizer is copied by the caller."""
-        self.model.save_pretrained(folder)
+        """Write weights and config, or the adapters as a PEFT folder; the tokenizer is copied by the caller."""
+        if self.adapters is None:
+            self.model.save_pretrained(folder)
+        else:
+            save_adapters(self.adapters, str(folder))
 
 
-def load_policy(name: str, *, dtype: Precision = "float32", device: str | None = None) -> Policy:
-    """Load a policy from the shipped name, a local folder or a hub id.
+def load_policy(
+    name: str, *, dtype: Precision = "float32", device: str | None = None, adapters: AdapterSettings | None = None
+) -> Policy:
+    """Load a policy from the shipped name, a local folder, a PEFT folder or a hub id.
 
-    Raises UnsupportedModelError when the model's own forward pass and ours disagree.
+    Args:
+        name: The policy.
+        dtype: Number format of its weights; adapters are float32 in any case.
+        device: Where to put it; None = the first GPU, otherwise the processor.
+        adapters: Train adapters such as these: new ones, or those of a PEFT folder. None = weights without adapters,
+            which are those of the base model with the adapters merged into them where ``name`` is a PEFT folder.
+
+    Raises:
+        UnsupportedModelError: The model's own forward pass and ours disagree, or its adapters are of another kind.
+        ConfigError: The adapters cannot be put on the model, or are not as asked for.
     """
     path = resolve_model_path(name)
+    base = base_of_adapter(path) if is_adapter(path) else name
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        path, dtype=getattr(torch, dtype), attn_implementation=ATTENTION_NAME
+        resolve_model_path(base), dtype=getattr(torch, dtype), attn_implementation=ATTENTION_NAME
     )
+    if getattr(model, "peft_config", None):
+        raise UnsupportedModelError(f"{name!r} on the hub is an adapter: download it and set model.path to its folder")
     nn.Module.to(model, torch.device(where))
-    policy = Policy(model=model.eval(), path=path)
+    adapted = None
+    if is_adapter(path):
+        adapted = read_adapters(model, path, adapters)
+    elif adapters is not None:
+        adapted = attach_adapters(model, adapters, base=lasting_name(base))
+    if adapted is not None and adapters is None:
+        model, adapted = merge_adapters(adapted), None
+    policy = Policy(model=model.eval(), path=path, adapters=adapted)
     require_supported(policy)
     return policy
 
