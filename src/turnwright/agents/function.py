@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from turnwright.agents.base import AgentReport, nobody, read_report
-from turnwright.agents.in_process import Calls, load_callable, require_parameters
+from turnwright.agents.in_process import Calls, load_callable
+from turnwright.config.place import require_parameters
 from turnwright.core.rollout import RolloutRequest
 
 

@@ -15,7 +15,8 @@ from uuid import uuid4
 
 from turnwright.agents.backoff import NotTaken, offer_until_taken
 from turnwright.agents.base import AgentError, excerpt, nobody
-from turnwright.agents.in_process import Calls, load_callable, require_parameters
+from turnwright.agents.in_process import Calls, load_callable
+from turnwright.config.place import require_parameters
 from turnwright.core.rollout import RolloutRequest
 
 CURES: Mapping[str, str] = {

@@ -19,8 +19,8 @@ from contextlib import suppress
 from typing import Any
 
 from turnwright.agents.base import DETAIL_CHARACTERS, AgentError
+from turnwright.config.place import functions_of, import_place, require_parameters
 from turnwright.core.errors import EnvironmentLoadError
-from turnwright.environments.load import import_place
 
 log = logging.getLogger(__name__)
 
@@ -42,25 +42,9 @@ def load_callable(name: str, *parameters: str) -> Callable[..., Any]:
     module = import_place(place, what)
     found = getattr(module, attribute, None)
     if not callable(found):
-        there = [key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")]
-        raise EnvironmentLoadError(
-            f"{what}: {place} has no function {attribute!r}; it has: {', '.join(there) or 'none'}"
-        )
+        raise EnvironmentLoadError(f"{what}: {place} has no function {attribute!r}; it has: {functions_of(module)}")
     require_parameters(found, what, *parameters)
     return found
-
-
-def require_parameters(function: Callable[..., Any], what: str, *parameters: str) -> None:
-    """Raise EnvironmentLoadError when ``function`` cannot be called with so many arguments."""
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some built-in functions have none
-        return
-    try:
-        signature.bind(*parameters)
-    except TypeError as error:
-        wanted = ", ".join(parameters)
-        raise EnvironmentLoadError(f"{what} must accept ({wanted}): it is declared as {signature}") from error
 
 
 class Calls:

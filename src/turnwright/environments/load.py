@@ -3,16 +3,12 @@
 ``package.module:Class``, ``path/file.py:Class``, ``sop:FOLDER`` (a SOP-Bench domain folder) or a built-in name.
 """
 
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
-from hashlib import blake2b
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from turnwright.config.place import import_place
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.environments.base import Environment
 
@@ -55,19 +51,6 @@ def load_environment(name: str, options: Mapping[str, Any] | None = None) -> Env
     return environment
 
 
-def import_place(place: str, what: str) -> ModuleType:
-    """Import ``package.module`` or ``path/file.py``.
-
-    Args:
-        place: The part of a name before its colon.
-        what: Names in errors what is being loaded, such as "environment 'desk.py:Desk'".
-
-    Raises:
-        EnvironmentLoadError: there is no such module, or its code raised.
-    """
-    return _import_file(Path(place), what) if place.endswith(".py") else _import_module(place, what)
-
-
 def _is_checkout(folder: Path) -> bool:
     """Return whether a folder may hold SOP-Bench domains and is none itself."""
     return folder.is_dir() and not any((folder / name).is_file() for name in ("metadata.json", "toolspecs.json"))
@@ -89,31 +72,6 @@ def _find_class(source: str, name: str) -> type[Environment]:
             f"environment {name!r}: {place} has no Environment {class_name!r}; it has: {', '.join(there) or 'none'}"
         )
     return found
-
-
-def _import_module(place: str, what: str) -> ModuleType:
-    try:
-        return importlib.import_module(place)
-    except Exception as error:  # whatever a user's module raises while it is imported
-        raise EnvironmentLoadError(f"{what}: importing {place} failed: {error!r}") from error
-
-
-def _import_file(path: Path, what: str) -> ModuleType:
-    if not path.is_file():
-        raise EnvironmentLoadError(f"{what}: there is no file {path.resolve()}")
-    module_name = f"turnwright_file_{blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise EnvironmentLoadError(f"{what}: {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and get_type_hints look their module up by name.
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file raises while it is imported
-        del sys.modules[module_name]
-        raise EnvironmentLoadError(f"{what}: importing {path} failed: {error!r}") from error
-    return module
 
 
 def _check_options(environment_class: type[Environment], options: Mapping[str, Any], name: str) -> None:

@@ -1,15 +1,10 @@
 """Suites: which tasks, how often, and who judges. A suite and a checkpoint are all that an evaluation needs."""
 
-import hashlib
-import importlib
-import importlib.util
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
+from turnwright.config.place import import_place
 from turnwright.config.run import RunConfig
 from turnwright.core.errors import ConfigError, DatasetError, EnvironmentLoadError
 from turnwright.core.task import Split, Task
@@ -174,27 +169,7 @@ def _load_class(name: str) -> type[Any]:
             'scorer must be "final_output", "final_decision", "reward", "package.module:Class" or '
             f'"path/file.py:Class": got {name!r}'
         )
-    found = getattr(_load_module(name, location), class_name, None)
+    found = getattr(import_place(location, f"scorer {name!r}"), class_name, None)
     if not isinstance(found, type):
         raise EnvironmentLoadError(f"scorer {name!r}: {location!r} has no class {class_name!r}")
     return found
-
-
-def _load_module(name: str, location: str) -> ModuleType:
-    if not location.endswith(".py"):
-        try:
-            return importlib.import_module(location)
-        except ModuleNotFoundError as error:
-            raise EnvironmentLoadError(f"scorer {name!r}: cannot import {location!r}: {error}") from error
-    path = Path(location).resolve()
-    if not path.is_file():
-        raise EnvironmentLoadError(f"scorer {name!r}: there is no file {path}")
-    # A name made from the path: two files called scorer.py must not shadow each other, and pickling finds the class.
-    module_name = f"turnwright_scorer_{hashlib.blake2b(str(path).encode(), digest_size=6).hexdigest()}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise EnvironmentLoadError(f"scorer {name!r}: {path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
-    return module
