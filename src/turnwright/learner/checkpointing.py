@@ -16,7 +16,7 @@ COUNTERS_FILE = "counters.json"
 
 
 def save_policy(policy: Policy, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write weights or adapters, config, tokenizer and chat template: anybody's ``from_pretrained`` reads the folder."""
+    """Write weights or adapters, config, tokenizer and chat template: any ``from_pretrained`` reads the folder."""
     policy.save(folder)
     tokenizer.save_pretrained(folder)
 

@@ -134,7 +134,7 @@ def _without_warnings() -> Generator[None]:
 
 def _settle(adapted: "PeftModel", base: str | None) -> None:
     """Write into the adapters' config what is the same in every process and on every machine."""
-    config = cast("LoraConfig", adapted.peft_config[adapted.active_adapter])
+    config = cast("LoraConfig", adapted.peft_config["default"])
     config.base_model_name_or_path = base
     if isinstance(config.target_modules, set):
         config.target_modules = sorted(config.target_modules)
