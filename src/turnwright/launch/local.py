@@ -31,7 +31,7 @@ from turnwright.rundir.writer import RunWriter
 
 def build_components(config: RunConfig, *, model: str | None = None) -> Components:
     """Build everything a training run needs."""
-    player = build_player(config, model=model)
+    player = build_player(config, model=model, learns=True)
     train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
     Batches(config, train)
     require_fitting_prompts(player, [*train, *validation], config)

@@ -14,14 +14,16 @@ from turnwright.agents.builtin import LoopLimits
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError, EnvironmentLoadError
 from turnwright.core.group import Attempt
+from turnwright.core.seeding import derive_key
 from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.inference.local import LocalEngine
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.rollouts import open_runner, require_grader
+from turnwright.models.adapters import AdapterSettings
 from turnwright.models.load import Policy, load_policy, require_determinism
-from turnwright.models.paths import resolve_model_path
+from turnwright.models.paths import resolve_tokenizer_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.collector import CollectorSettings, Wanted, collect_attempts
 from turnwright.rollout.runner import EpisodeLimits
@@ -46,13 +48,16 @@ class Player:
         return self.turn_limits.get(task.domain or "", self.limits.loop.max_turns)
 
 
-def build_player(config: RunConfig, *, model: str | None = None, environment: Environment | None = None) -> Player:
+def build_player(
+    config: RunConfig, *, model: str | None = None, environment: Environment | None = None, learns: bool = False
+) -> Player:
     """Load environment, policy and tokenizer, and start an engine over the policy.
 
     Args:
         config: The run.
         model: Loaded instead of ``model.path``.
         environment: Used instead of loading what [environment] names again.
+        learns: The policy gets the adapters of [model] to train; otherwise adapters that it has are merged.
 
     Raises:
         ConfigError: The longest possible episode does not fit the sequence limit.
@@ -65,8 +70,8 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
     require_grader(config, prototype)
     _sweep(prototype)
     path = model or config.model.path
-    policy = load_policy(path, dtype=config.model.dtype)
-    renderer = Renderer.load(resolve_model_path(path))
+    policy = load_policy(path, dtype=config.model.dtype, adapters=_adapter_settings(config) if learns else None)
+    renderer = Renderer.load(resolve_tokenizer_path(path))
     engine = build_engine(config, policy)
     loop = LoopLimits(
         max_turns=config.sampling.max_turns or prototype.turn_limit,
@@ -81,6 +86,18 @@ def build_player(config: RunConfig, *, model: str | None = None, environment: En
         engine=engine,
         limits=limits,
         turn_limits={} if config.sampling.max_turns else turn_limits(prototype),
+    )
+
+
+def _adapter_settings(config: RunConfig) -> AdapterSettings | None:
+    section = config.model
+    if not section.lora_rank:
+        return None
+    return AdapterSettings(
+        rank=section.lora_rank,
+        alpha=section.adapter_alpha,
+        targets=tuple(section.lora_targets),
+        seed=derive_key(config.run.seed, "adapters"),
     )
 
 

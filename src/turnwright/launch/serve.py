@@ -13,7 +13,7 @@ from turnwright.gateway.limits import GatewayLimits
 from turnwright.gateway.served import ServedPolicy
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.player import build_engine
-from turnwright.models.paths import resolve_model_path
+from turnwright.models.paths import resolve_tokenizer_path
 from turnwright.rendering.renderer import Renderer
 
 
@@ -46,7 +46,7 @@ async def _serve(config: RunConfig, api_key: str | None, on_open: Callable[[str]
     require_safe_binding(
         section.host, tls=tls is not None, accept_unscoped=False, allow_plain_http=section.allow_plain_http
     )
-    renderer = Renderer.load(resolve_model_path(config.model.path))
+    renderer = Renderer.load(resolve_tokenizer_path(config.model.path))
     engine = build_engine(config)
     try:
         desk = ServedPolicy(

@@ -17,7 +17,7 @@ from turnwright.inference.base import Engine
 from turnwright.inference.replies import load_replies, reply_script
 from turnwright.inference.scripted import ScriptedEngine
 from turnwright.launch.gateway import OpenGateway, open_gateway
-from turnwright.models.paths import resolve_model_path
+from turnwright.models.paths import resolve_tokenizer_path
 from turnwright.rendering.renderer import Renderer
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.manifest import collect_manifest
@@ -80,7 +80,7 @@ async def _stand(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     root = writer.layout.root
-    renderer = Renderer.load(resolve_model_path(config.model.path))
+    renderer = Renderer.load(resolve_tokenizer_path(config.model.path))
     async with (
         _engine(config, replies, renderer) as engine,
         open_gateway(

@@ -63,7 +63,7 @@ def warmstart(
     section = config.warmstart
     if out.exists() and any(out.iterdir()):
         raise RunDirectoryError(f"'{out}' is not empty: choose another folder for the warm-started policy")
-    player = build_player(config)
+    player = build_player(config, learns=True)
     if section.from_scratch:
         _reset_weights(player, config.run.seed)
     tasks = load_tasks(player.prototype, "train", section.num_demonstrations)
@@ -178,6 +178,8 @@ def _event_loop(player: Player) -> Generator[asyncio.AbstractEventLoop]:
 
 def _reset_weights(player: Player, seed: int) -> None:
     """Give the policy the random weights with which its architecture starts."""
+    if player.policy.adapted:
+        raise ConfigError("warmstart.from_scratch = true trains all weights: expected model.lora_rank = 0")
     # Imported here: transformers belongs to the extra [train].
     from transformers import set_seed
 
