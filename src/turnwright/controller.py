@@ -11,7 +11,7 @@ Synchronous: every box waits for the one before it.
 
     collect   global_batch_size x group_size attempts; each is on disk the moment it ends. The built-in agent makes
               them in this process; an agent of its own calls the gateway, which is served from the first step to the
-              last
+              last. Groups without signal make room for others in rollout.fill_rounds further rounds
     train     rows and rewards in, updates_per_step optimizer updates; the engine is paused meanwhile
     publish   the engine samples from the learner's own tensors: only the version number and the KV change;
               a canary then compares both on one sequence
@@ -32,19 +32,18 @@ from pathlib import Path
 
 from turnwright.config import RunConfig
 from turnwright.core.episode import EpisodeKey
-from turnwright.core.errors import TrainingError
 from turnwright.core.group import Attempt, Group
 from turnwright.core.outcome import Failed
 from turnwright.core.protocols import Sink
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
-from turnwright.core.trajectory import Row
 from turnwright.environments.base import Environment
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.watch import pass_metrics, score_metrics, with_score
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.base import GenerationRequest
 from turnwright.inference.local import LocalEngine
+from turnwright.learner.batch import is_live
 from turnwright.learner.canary import CANARY_TEMPERATURE, require_same_weights
 from turnwright.learner.checkpointing import load_resume_state, save_policy, save_resume_state
 from turnwright.learner.executor import learner_executor
@@ -53,11 +52,15 @@ from turnwright.learner.passes import Passes
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.batches import Batches, batch_record
+from turnwright.rollout.batches import Batches, Dealt
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
+from turnwright.rollout.filling import MadeGroup, StepGroups, collect_groups, filling_metrics, make_group
+from turnwright.rollout.guards import require_few_failures, require_few_repetitions
 from turnwright.rollout.metrics import attempt_metrics, group_metrics, with_domains
+from turnwright.rollout.repetition import RepetitionSettings, describe_worst
 from turnwright.rollout.runner import EpisodeLimits
-from turnwright.rollout.trainable import token_metrics, trainable_groups
+from turnwright.rollout.trainable import token_metrics
+from turnwright.rundir.reader import RunReader
 from turnwright.rundir.writer import RunWriter
 
 log = logging.getLogger(__name__)
@@ -116,6 +119,8 @@ class Controller:
         self._learner = learner_executor(config.learner.num_threads)
         self.batches = Batches(config, components.train_tasks)
         self._runner: EpisodeRunner | None = None
+        self._taken = Counter[str | None]()
+        self._repetition = RepetitionSettings.from_config(config.algorithm)
 
     async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
         """Train until the last step.
@@ -127,6 +132,8 @@ class Controller:
         step = resume_from
         try:
             if resume_from:
+                done = [record for record in RunReader(self.writer.layout.root).batches() if record.step <= resume_from]
+                self._taken = self.batches.taken(done)
                 load_resume_state(self.components.optimizer, self.writer.layout.resume_state(resume_from))
                 await self.components.engine.publish(resume_from)
             layout = self.writer.layout
@@ -153,18 +160,15 @@ class Controller:
         self.writer.status("rollout", step)
         groups = await self._collect(step, finished)
         collected = time.perf_counter()
-        attempts = [attempt for group in groups for attempt in group.attempts]
-        self._require_health(step, attempts)
         self.writer.close_step(step)
         self.writer.status("update", step)
-        trainable, rows = trainable_groups(groups)
         components = self.components
         assert self._runner is not None
         async with self._runner.paused(), components.engine.paused():
             result = await asyncio.get_running_loop().run_in_executor(
                 self._learner,
                 lambda: take_step(
-                    components.passes, components.optimizer, trainable, components.step_settings, step=step
+                    components.passes, components.optimizer, groups.trainable, components.step_settings, step=step
                 ),
             )
         trained = time.perf_counter()
@@ -172,8 +176,9 @@ class Controller:
         metrics = dict(result.metrics)
         if result.num_updates:
             metrics["training/canary_gap"] = await self._canary(step)
-        metrics |= with_domains(groups, lambda some: self._describe(some, rows))
-        metrics |= self.batches.metrics(step)
+        metrics |= self._describe(groups)
+        metrics |= self.batches.metrics(step, self._taken)
+        self._taken += self.batches.taken([groups.record(step)])
         metrics |= {
             "training/global_step": float(step),
             "timing_s/rollout": collected - started,
@@ -195,28 +200,48 @@ class Controller:
         else:
             metrics["timing_s/step"] = time.perf_counter() - started
             self._report(step, metrics)
-        self._on_training(step, attempts)
+        self._on_training(step, groups.attempts)
 
-    async def _collect(self, step: int, finished: Sequence[Attempt]) -> list[Group]:
+    async def _collect(self, step: int, finished: Sequence[Attempt]) -> StepGroups:
         """Collect the groups of a step; attempts that an interrupted process finished are not made again."""
-        size = self.config.algorithm.group_size
-        dealt = self.batches.deal(step)
-        if self.batches.domains:
-            self.writer.batch(batch_record(step, dealt))
-        groups = [[Wanted(task=one.task, attempt=one.epoch * size + i) for i in range(size)] for one in dealt]
-        wanted = [entry for group in groups for entry in group]
         # A failed attempt is made again: what broke may have been mended since.
         known = {a.episode.key: a for a in finished if not isinstance(a.episode.outcome, Failed)}
-        missing = [entry for entry in wanted if entry.key not in known]
+        section = self.config.rollout
+
+        def on_round(collected: StepGroups) -> None:
+            if self.batches.domains or section.fill_rounds:
+                self.writer.batch(collected.record(step))
+            self._require_health(step, collected)
+
+        collected = await collect_groups(
+            step,
+            self.batches,
+            lambda dealt: self._make_groups(step, dealt, known),
+            taken=self._taken,
+            fill_rounds=section.fill_rounds,
+            is_live=lambda group: is_live(group, self.components.step_settings.batch),
+            on_round=on_round,
+        )
+        if repetitions := collected.repetitions.values():
+            worst = describe_worst(repetitions, self.components.renderer.decode)
+            log.warning("step %d: left out %d attempts that repeat themselves: %s", step, len(repetitions), worst)
+        return collected
+
+    async def _make_groups(
+        self, step: int, dealt: Sequence[Dealt], known: Mapping[EpisodeKey, Attempt]
+    ) -> list[MadeGroup]:
+        """Make the attempts of some groups, but for the known ones, and cut them into rows."""
+        size = self.config.algorithm.group_size
+        groups = [[Wanted(task=one.task, attempt=one.epoch * size + i) for i in range(size)] for one in dealt]
         made = await self._collect_attempts(
-            missing,
+            [entry for group in groups for entry in group if entry.key not in known],
             seed=self.config.run.seed,
             temperature=self.config.sampling.temperature,
             on_attempt=lambda attempt: self.writer.attempt(step, attempt),
         )
-        known |= {attempt.episode.key: attempt for attempt in made}
+        by_key = {**known, **{attempt.episode.key: attempt for attempt in made}}
         return [
-            Group(task=one.task, attempts=tuple(known[entry.key] for entry in group))
+            make_group(one, [by_key[entry.key] for entry in group], self._repetition)
             for one, group in zip(dealt, groups, strict=True)
         ]
 
@@ -292,16 +317,26 @@ class Controller:
             components.engine.close_episode(key)
         return require_same_weights(components.policy, prompt, generation.token_ids, generation.logprobs)
 
-    def _describe(self, groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, float]:
-        """Return what some groups of a step say; ``rows`` are those of the whole step."""
-        attempts = [attempt for group in groups for attempt in group.attempts]
-        keys = {attempt.episode.key for attempt in attempts}
-        return {
-            **attempt_metrics(attempts, "rollout"),
-            **group_metrics(groups, batch_size=len(groups)),
-            **self._score(attempts, "score"),
-            **token_metrics(attempts, [row for row in rows if row.key in keys]),
-        }
+    def _describe(self, groups: StepGroups) -> dict[str, float]:
+        """Return what a step's groups say: of the policy all of them, of the batch those that are trained."""
+        rows, repetitions, left_out = groups.rows, groups.repetitions, groups.left_out
+
+        def of_all(some: Sequence[Group]) -> dict[str, float]:
+            attempts = [attempt for group in some for attempt in group.attempts]
+            keys = {attempt.episode.key for attempt in attempts}
+            found = token_metrics(attempts, [row for row in rows if row.key in keys], left_out)
+            if self._repetition is not None:
+                found["rollout/filtered_frac"] = len(keys & repetitions.keys()) / len(keys)
+            return attempt_metrics(attempts, "rollout") | self._score(attempts, "score") | found
+
+        metrics = with_domains(groups.groups, of_all)
+        metrics |= with_domains(
+            [made.group for made in groups.trained], lambda some: group_metrics(some, batch_size=len(some))
+        )
+        if self.config.rollout.fill_rounds:
+            metrics |= with_domains([made.group for made in groups.replaced], filling_metrics)
+            metrics["rollout/fill/rounds"] = float(groups.num_rounds)
+        return metrics
 
     def _describe_validation(self, groups: Sequence[Group]) -> dict[str, float]:
         """Return what some groups of a validation say."""
@@ -317,16 +352,15 @@ class Controller:
         threshold = self.config.validation.success_threshold
         return score_metrics(episodes, self.components.scorer, prefix, success_threshold=threshold)
 
-    def _require_health(self, step: int, attempts: Sequence[Attempt]) -> None:
-        failures = [attempt.episode.outcome for attempt in attempts if isinstance(attempt.episode.outcome, Failed)]
-        share, limit = len(failures) / len(attempts), self.config.rollout.max_failed_fraction
-        if share <= limit:
-            return
-        causes = Counter(failure.cause for failure in failures).most_common(3)
-        raise TrainingError(
-            f"step {step}: {share:.0%} of the attempts failed, more than rollout.max_failed_fraction = {limit:g}; "
-            f"causes: {', '.join(f'{cause} ({count})' for cause, count in causes)}; for example: {failures[0].detail}. "
-            "Mend the environment or the agent, then continue with --resume"
+    def _require_health(self, step: int, groups: StepGroups) -> None:
+        attempts, config = groups.attempts, self.config
+        require_few_failures(step, attempts, limit=config.rollout.max_failed_fraction)
+        require_few_repetitions(
+            step,
+            groups.repetitions.values(),
+            num_attempts=len(attempts),
+            limit=config.algorithm.max_filter_rate,
+            decode=self.components.renderer.decode,
         )
 
     def _due(self, step: int, every: int) -> bool:

@@ -147,7 +147,75 @@ def test_a_domain_without_training_tasks_is_refused() -> None:
         Batches(configure({"a": 1, "b": 1}, max_steps=21), tasks(a=9))
 
 
+def test_what_filling_takes_comes_next_in_the_order_and_the_next_step_goes_on_behind_it() -> None:
+    plain = [Task(id=str(index), prompt="?") for index in range(7)]
+    batches = Batches(configure({}, max_epochs=None, max_steps=9), plain)
+    order = [one.task.id for step in (1, 2) for one in batches.deal(step)]
+    first = batches.deal(1)
+    more = batches.deal_more(1, first[1:], {}, round=1)
+    again = batches.deal_more(1, more[:1], {None: 2}, round=2)
+    assert [(one.task.id, one.epoch, one.round) for one in (*more, *again)] == [
+        (order[3], 0, 1),
+        (order[4], 0, 1),
+        (order[5], 0, 2),
+    ]
+    # Six of the seven tasks are a pass: step 2 begins the next one, as step 3 does without filling.
+    taken = batches.taken([batch_record(1, [first[0], again[0], more[1]], [first[1], first[2], more[0]])])
+    assert taken == {None: 3}
+    assert batches.deal(2, taken) == batches.deal(3)
+    assert batches.metrics(2, taken) == {"training/epoch": 1.0}
+    assert batches.total == 9
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abc"), st.tuples(st.sampled_from((0.5, 1.0, 2.0, 3.5)), st.integers(1, 9)), max_size=3
+    ),
+    st.integers(1, 5),
+    st.lists(st.lists(st.sets(st.integers(0, 4)), max_size=3), min_size=1, max_size=6),
+)
+def test_filling_leaves_no_task_out_and_deals_none_twice_in_a_pass(
+    members: dict[str, tuple[float, int]], size: int, steps: list[list[set[int]]]
+) -> None:
+    weights = {domain: weight for domain, (weight, _) in members.items()}
+    given_tasks = tasks(**{domain: number for domain, (_, number) in members.items()})
+    given_tasks = given_tasks or [Task(id=str(index), prompt="?") for index in range(11)]
+    config = configure(weights, size=size, max_steps=50, max_epochs=None)
+    batches = Batches(config, given_tasks)
+    dealt: list[Dealt] = []
+    records: list[BatchRecord] = []
+    for step, rounds in enumerate(steps, start=1):
+        taken = batches.taken(records)
+        trained, replaced = batches.deal(step, taken), list[Dealt]()
+        dealt += sorted(trained, key=lambda one: one.epoch)
+        shares = counts(trained)
+        for round, places in enumerate(rounds, start=1):
+            leaving = [place for place in sorted(places) if place < size]
+            so_far = taken + batches.taken([batch_record(step, trained, replaced)])
+            fresh = batches.deal_more(step, [trained[place] for place in leaving], so_far, round=round)
+            replaced += [trained[place] for place in leaving]
+            for place, one in zip(leaving, fresh, strict=True):
+                trained[place] = one
+            dealt += fresh
+        assert counts(trained) == shares
+        records.append(batch_record(step, trained, replaced))
+    for domain in batches.domains or (None,):
+        own = [one for one in dealt if one.task.domain == domain]
+        whole = batches.num_tasks(domain) if domain else 11 // size * size
+        passes = [
+            [one.task.id for one in own if one.epoch == epoch] for epoch in range(own[-1].epoch + 1 if own else 0)
+        ]
+        assert [len(set(ids)) for ids in passes] == [len(ids) for ids in passes]
+        assert all(len(ids) == whole for ids in passes[:-1])
+
+
 def test_what_is_recorded_of_a_batch() -> None:
-    dealt = [Dealt(task=Task(id="a/1", prompt="?", domain="a"), epoch=2)]
-    expected = BatchRecord(step=4, groups=(BatchGroup(task="a/1", domain="a", epoch=2),))
-    assert batch_record(4, dealt) == expected
+    kept, left = (Dealt(task=Task(id=f"a/{n}", prompt="?", domain="a"), epoch=2, round=2 - n) for n in (1, 2))
+    expected = BatchRecord(
+        step=4,
+        groups=(
+            BatchGroup(task="a/1", domain="a", epoch=2, round=1),
+            BatchGroup(task="a/2", domain="a", epoch=2, replaced=True),
+        ),
+    )
+    assert batch_record(4, [kept], [left]) == expected

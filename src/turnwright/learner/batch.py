@@ -93,6 +93,11 @@ def build_batch(groups: Sequence[TrainableGroup], settings: BatchSettings) -> Ba
     )
 
 
+def is_live(group: TrainableGroup, settings: BatchSettings) -> bool:
+    """Tell whether a group carries signal, as ``build_batch`` decides it."""
+    return carries_signal(_considered(group.attempts, settings), settings.advantages)
+
+
 def _require_finite(groups: Sequence[TrainableGroup]) -> None:
     for group in groups:
         for attempt in group.attempts:

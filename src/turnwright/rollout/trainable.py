@@ -1,7 +1,8 @@
 """What the learner gets of a step: groups of attempts in, rows with their rewards out, and where the tokens went."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
+from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import AlignmentError
 from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGroup
 from turnwright.core.outcome import Failed, Truncated
@@ -10,31 +11,23 @@ from turnwright.rollout.metrics import reward_of
 from turnwright.rollout.tokens import count_tokens, cut_rows
 
 
-def trainable_groups(groups: Sequence[Group]) -> tuple[list[TrainableGroup], list[Row]]:
-    """Return each group's survivors with their rows, and all rows in one list."""
-    trainable: list[TrainableGroup] = []
-    every: list[Row] = []
-    for group in groups:
-        attempts: list[TrainableAttempt] = []
-        for attempt in group.survivors:
-            reward = reward_of(attempt)
-            if reward is None:
-                continue
-            rows = cut_rows(attempt.trajectory)
-            every += rows
-            truncated = isinstance(attempt.episode.outcome, Truncated)
-            attempts.append(
-                TrainableAttempt(
-                    key=attempt.episode.key,
-                    reward=reward,
-                    rows=rows,
-                    truncated=truncated,
-                    turn_rewards=turn_rewards(attempt),
-                )
+def trainable_group(group: Group, left_out: Container[EpisodeKey] = ()) -> TrainableGroup:
+    """Return a group's survivors with their rows, but for the attempts to leave out."""
+    attempts: list[TrainableAttempt] = []
+    for attempt in group.survivors:
+        reward, key = reward_of(attempt), attempt.episode.key
+        if reward is None or key in left_out:
+            continue
+        attempts.append(
+            TrainableAttempt(
+                key=key,
+                reward=reward,
+                rows=cut_rows(attempt.trajectory),
+                truncated=isinstance(attempt.episode.outcome, Truncated),
+                turn_rewards=turn_rewards(attempt),
             )
-        task = group.task
-        trainable.append(TrainableGroup(task_id=task.id, attempts=tuple(attempts), domain=task.domain))
-    return trainable, every
+        )
+    return TrainableGroup(task_id=group.task.id, attempts=tuple(attempts), domain=group.task.domain)
 
 
 def turn_rewards(attempt: Attempt) -> Mapping[int, float]:
@@ -54,15 +47,19 @@ def turn_rewards(attempt: Attempt) -> Mapping[int, float]:
     return dict(zip(turns, outcome.turn_values, strict=True))
 
 
-def token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str, float]:
-    """Return how the survivors' tokens became rows, and what they cost.
+def token_metrics(
+    attempts: Sequence[Attempt], rows: Sequence[Row], left_out: Container[EpisodeKey] = ()
+) -> dict[str, float]:
+    """Return how the tokens to train became rows, and what all survivors cost.
 
     Args:
         attempts: All attempts of a step.
-        rows: What became of the survivors among them.
+        rows: What became of those that are trained.
+        left_out: Survivors that are not trained.
     """
     survivors = [attempt.trajectory for attempt in attempts if not isinstance(attempt.episode.outcome, Failed)]
-    counts = count_tokens(survivors, rows)
+    counts = count_tokens([trajectory for trajectory in survivors if trajectory.key not in left_out], rows)
+    turns = [turn for trajectory in survivors for turn in trajectory.turns]
     prefill = sum(len(turn.prompt_token_ids) for trajectory in survivors for turn in trajectory.turns[-1:])
     return {
         "training/num_datums": float(counts.datums),
@@ -72,8 +69,8 @@ def token_metrics(attempts: Sequence[Attempt], rows: Sequence[Row]) -> dict[str,
         "training/turns_realign": float(counts.realign),
         "training/turns_fork": float(counts.fork),
         **{f"training/fork/{cause}": float(count) for cause, count in counts.fork_causes.items()},
-        "rollout/abandoned_tokens": float(counts.abandoned),
-        "cost/sampled_tokens": float(counts.sampled),
+        "rollout/abandoned_tokens": float(sum(len(turn.sampled_token_ids) for turn in turns if turn.abandoned)),
+        "cost/sampled_tokens": float(sum(len(turn.sampled_token_ids) for turn in turns)),
         "cost/prefill_tokens": float(prefill),
         "cost/trained_tokens": float(counts.trained),
     }

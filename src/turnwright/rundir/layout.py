@@ -5,7 +5,7 @@ runs/<name>/
   config.toml              as given           config.resolved.json   every value and its source
   status.json              phase, step, heartbeat; replaced atomically
   metrics.jsonl            one object per step    findings.jsonl     one object per finding
-  batches.jsonl            of a mixture: the tasks of each step, in order
+  batches.jsonl            of a mixture, or with rollout.fill_rounds: the tasks of each step, in order
   gateway.json             while a gateway is open: its address and credentials, for its owner alone
   records/000001.jsonl             what happened to each trajectory of the gateway, in order; rotated by size
   episodes/step_000012.jsonl       attempts in order of ending, appended the moment each ends
@@ -76,7 +76,7 @@ class RunLayout:
 
     @property
     def batches(self) -> Path:
-        """One object per step of a mixture."""
+        """One object per step of a mixture, or of a run that fills its batches."""
         return self.root / "batches.jsonl"
 
     @property

@@ -77,7 +77,10 @@ class RunReader:
         return tuple(_read(self.layout.findings, records.decode_finding))
 
     def batches(self) -> tuple[BatchRecord, ...]:
-        """Return what the steps of a mixture were made of, in order; a step that was done again has one record."""
+        """Return what the steps of a mixture, or of a run with filling, were made of, in order.
+
+        The last record of a step counts: one that was done again, or filled round by round, has several.
+        """
         by_step = {batch.step: batch for batch in _read(self.layout.batches, records.decode_batch)}
         return tuple(by_step[step] for step in sorted(by_step))
 

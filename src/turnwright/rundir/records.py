@@ -75,13 +75,21 @@ class BatchGroup:
 
     task: str
     domain: str
+    """Empty outside a mixture."""
     epoch: int
     """Pass over its domain's tasks, from 0."""
+    round: int = 0
+    """Round of filling that dealt it, from 1; 0 = the step had it from the start."""
+    replaced: bool = False
+    """It carried no signal and left the step for another; its attempts are on disk and were not trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRecord:
-    """What a step of a mixture is made of, in the order in which it is trained."""
+    """What a step of a mixture, or of a run that fills its batches, is made of.
+
+    The groups that are trained come first, in their order.
+    """
 
     step: int
     groups: tuple[BatchGroup, ...]

@@ -115,7 +115,7 @@ class RunWriter:
     def close_step(self, step: int) -> None:
         """Turn the step's journal into Parquet and make its episodes durable."""
         self._require_open(step)
-        self._close_logs(self.layout.journal(step), self.layout.episodes(step))
+        self._close_logs(self.layout.journal(step), self.layout.episodes(step), self.layout.batches)
         journal = self.layout.journal(step)
         latest: dict[str, Trajectory] = {}
         for trajectory in map(records.decode_trajectory, read_lines(journal)):
@@ -142,7 +142,7 @@ class RunWriter:
         self._log(self.layout.findings).append(records.encode(finding))
 
     def batch(self, batch: BatchRecord) -> None:
-        """Append what a step is made of."""
+        """Append what a step is made of; the last time for a step counts."""
         self._log(self.layout.batches).append(records.encode(batch))
 
     def status(self, phase: Phase, step: int, message: str = "") -> None:

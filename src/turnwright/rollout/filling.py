@@ -1,0 +1,145 @@
+"""Filling: the groups of a step, and fresh ones in place of those that nothing can be learned from.
+
+    deal --> make --> signal? --yes--------------------------------> trained
+              ^          |no
+              |          +-- rounds left? --no--> trained as it is, for whatever that is worth
+              |                  |yes
+              +-- deal another --+--> left out, with its tokens
+
+A fresh group takes the place of the one it replaces, so a step trains on as many groups as it would without filling,
+each domain of a mixture keeps its share, and the deal to optimizer updates stays. Whether a group carries signal is for
+the learner to say.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from turnwright.core.episode import EpisodeKey
+from turnwright.core.group import Attempt, Group, TrainableGroup
+from turnwright.core.trajectory import Row
+from turnwright.rollout.batches import Batches, Dealt, Taken, batch_record
+from turnwright.rollout.repetition import Repetition, RepetitionSettings, find_repetitions
+from turnwright.rollout.trainable import trainable_group
+from turnwright.rundir.records import BatchRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeGroup:
+    """A group that was dealt, and what became of it."""
+
+    dealt: Dealt
+    group: Group
+    trainable: TrainableGroup
+    repetitions: Mapping[EpisodeKey, Repetition] = field(default_factory=dict[EpisodeKey, Repetition])
+    """Attempts that are not trained because they repeat themselves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepGroups:
+    """The groups that were made for one step.
+
+    Example: of three groups the second had no signal, and a first round replaced it: ``trained`` has three groups, the
+    second of them of round 1, and ``replaced`` has one.
+    """
+
+    trained: tuple[MadeGroup, ...]
+    """In the order in which they are trained."""
+    replaced: tuple[MadeGroup, ...] = ()
+    """Groups without signal that left for others, in order of leaving."""
+
+    @property
+    def groups(self) -> list[Group]:
+        """All of them, those that are trained first."""
+        return [made.group for made in (*self.trained, *self.replaced)]
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Attempts of all groups."""
+        return [attempt for group in self.groups for attempt in group.attempts]
+
+    @property
+    def trainable(self) -> list[TrainableGroup]:
+        """What the learner gets."""
+        return [made.trainable for made in self.trained]
+
+    @property
+    def rows(self) -> list[Row]:
+        """Rows that are trained."""
+        return [row for group in self.trainable for attempt in group.attempts for row in attempt.rows]
+
+    @property
+    def repetitions(self) -> Mapping[EpisodeKey, Repetition]:
+        """Attempts that repeat themselves, in all groups."""
+        return {key: one for made in (*self.trained, *self.replaced) for key, one in made.repetitions.items()}
+
+    @property
+    def left_out(self) -> Collection[EpisodeKey]:
+        """Attempts that are not trained whatever became of them: those that repeat themselves or left with a group."""
+        return self.repetitions.keys() | {a.episode.key for made in self.replaced for a in made.group.attempts}
+
+    @property
+    def num_rounds(self) -> int:
+        """Rounds of filling that were made."""
+        return max(made.dealt.round for made in self.trained)
+
+    def record(self, step: int) -> BatchRecord:
+        """Return what the run directory keeps of it."""
+        return batch_record(step, [made.dealt for made in self.trained], [made.dealt for made in self.replaced])
+
+    def exchange(self, places: Sequence[int], fresh: Sequence[MadeGroup]) -> Self:
+        """Return the same with other groups in some places."""
+        trained, replaced = list(self.trained), [self.trained[place] for place in places]
+        for place, made in zip(places, fresh, strict=True):
+            trained[place] = made
+        return replace(self, trained=tuple(trained), replaced=(*self.replaced, *replaced))
+
+
+def make_group(dealt: Dealt, attempts: Sequence[Attempt], settings: RepetitionSettings | None) -> MadeGroup:
+    """Return what became of a group's attempts; those that repeat themselves are not trained."""
+    group = Group(task=dealt.task, attempts=tuple(attempts))
+    repetitions = find_repetitions(attempts, settings)
+    return MadeGroup(
+        dealt=dealt, group=group, trainable=trainable_group(group, repetitions.keys()), repetitions=repetitions
+    )
+
+
+async def collect_groups(
+    step: int,
+    batches: Batches,
+    make: Callable[[Sequence[Dealt]], Awaitable[Sequence[MadeGroup]]],
+    *,
+    taken: Taken,
+    fill_rounds: int,
+    is_live: Callable[[TrainableGroup], bool],
+    on_round: Callable[[StepGroups], None] = lambda collected: None,
+) -> StepGroups:
+    """Collect the groups of a step, and further rounds of them as long as places have no signal.
+
+    Args:
+        step: Which one.
+        batches: Deals the groups.
+        make: Collects some groups.
+        taken: What filling took in the steps before.
+        fill_rounds: Further rounds, at most.
+        is_live: Whether a group carries signal.
+        on_round: Told what there is after every round; what it raises ends the collection.
+    """
+    collected = StepGroups(trained=tuple(await make(batches.deal(step, taken))))
+    on_round(collected)
+    for round in range(1, fill_rounds + 1):
+        dull = [place for place, made in enumerate(collected.trained) if not is_live(made.trainable)]
+        if not dull:
+            break
+        so_far = Counter(taken) + batches.taken([collected.record(step)])
+        fresh = batches.deal_more(step, [collected.trained[place].dealt for place in dull], so_far, round=round)
+        collected = collected.exchange(dull, await make(fresh))
+        on_round(collected)
+    return collected
+
+
+def filling_metrics(replaced: Sequence[Group]) -> dict[str, float]:
+    """Return what the groups that left a step have cost."""
+    tokens = sum(attempt.trajectory.num_sampled_tokens for group in replaced for attempt in group.attempts)
+    return {"rollout/fill/groups": float(len(replaced)), "rollout/fill/tokens": float(tokens)}
