@@ -9,6 +9,7 @@
 #   make test-audit     environments with a planted defect each, and clean ones, against `turnwright check`
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
+#   make grid     every advantage and loss from one base, three seeds; about an hour on two cores
 #   make docs     rebuild the generated pages of docs/
 #   make policy   rebuild the shipped policy
 
@@ -24,7 +25,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit check bench docs policy
+.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit check bench grid docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -78,6 +79,10 @@ check: install
 bench: install
 	@test -n "$(NAME)" || { echo "usage: make bench NAME=..., one of:" $(basename $(notdir $(wildcard bench/[a-z]*.py))); exit 2; }
 	$(BIN)/python bench/$(NAME).py
+
+# A study, not a bench: it goes on where it was interrupted, and its table belongs into LOG.md.
+grid: install
+	$(BIN)/python bench/grid.py
 
 docs: install
 	$(BIN)/python docs/build.py
