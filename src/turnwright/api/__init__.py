@@ -9,7 +9,7 @@ from turnwright.api.job import Job
 from turnwright.api.tables import describe_comparison, describe_result
 from turnwright.api.trainer import MultiTurnRLTrainer
 from turnwright.api.transcript import print_episode
-from turnwright.api.verbs import baseline, check, compare, evaluate, plan, play, report, train, warmstart
+from turnwright.api.verbs import baseline, check, compare, evaluate, merge, plan, play, report, train, warmstart
 
 __all__ = [
     "EvaluationExecution",
@@ -23,6 +23,7 @@ __all__ = [
     "describe_comparison",
     "describe_result",
     "evaluate",
+    "merge",
     "plan",
     "play",
     "print_episode",

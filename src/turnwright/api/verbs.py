@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from turnwright.launch.plan import Plan
     from turnwright.launch.warmstart import WarmStart
     from turnwright.learner.warmstart import SupervisedUpdate
+    from turnwright.models.load import Precision
 
 RUNS = Path("runs")
 
@@ -125,6 +126,13 @@ def warmstart(
     from turnwright.launch.warmstart import warmstart as run_warmstart
 
     return run_warmstart(resolve(Path(config), overrides).config, Path(out), on_update=on_update)
+
+
+def merge(checkpoint: str | Path, out: str | Path, *, dtype: "Precision" = "float32") -> None:
+    """Save a checkpoint with an adapter as a whole model in ``out``, its adapter added to the base model's weights."""
+    from turnwright.launch.merge import merge_checkpoint
+
+    merge_checkpoint(str(checkpoint), Path(out), dtype=dtype)
 
 
 def baseline(

@@ -17,6 +17,7 @@ from turnwright.cli import (
     export,
     gateway,
     init,
+    merge,
     play,
     probe,
     report,
@@ -60,6 +61,7 @@ app.command()(report.report)
 app.command()(gateway.gateway)
 app.command()(export.export)
 app.command()(serve.serve)
+app.command()(merge.merge)
 app.command()(probe.probe)
 app.command()(doctor.doctor)
 

@@ -13,7 +13,7 @@ from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
 from turnwright.sandbox.choose import what_is_missing
 
 EXTRAS = {
-    "train": ("torch", "transformers", "safetensors", "numpy", "polars", "matplotlib", "jinja2"),
+    "train": ("torch", "transformers", "peft", "safetensors", "numpy", "polars", "matplotlib", "jinja2"),
     "mlflow": ("mlflow",),
     "aws": ("botocore",),
     "mcp": ("mcp",),
