@@ -52,6 +52,10 @@ def _print_turn(console: Console, number: int, turn: Turn) -> None:
     failed = {index for index, tool in enumerate(turn.tools) if tool.error}
     for index, message in enumerate(turn.responses):
         _print_response(console, message, failed=index in failed)
+    if turn.context is not None and str(turn.context):
+        _print_text(console, f"context: {turn.context}", style="magenta")
+        if turn.context.notes is not None:
+            _print_text(console, turn.context.notes.content, style="dim italic")
 
 
 def _print_response(console: Console, message: Message, *, failed: bool) -> None:

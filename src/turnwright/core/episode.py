@@ -57,12 +57,39 @@ def _is_object(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextChange:
+    """What the built-in agent's context policy did after a turn, before the policy was asked again.
+
+    Example: two of the oldest results gave way to a line each: ``ContextChange(dropped_results=2, removed_tokens=410)``
+    """
+
+    full_results: tuple[Message, ...] = ()
+    """Tool results of the turn that were cut, as the tools gave them."""
+    dropped_results: int = 0
+    """Earlier tool results in whose place a line stands."""
+    notes: Message | None = None
+    """The policy's reply when it was asked for notes: a model call of the trajectory, but no turn of the episode."""
+    notes_taken: bool = False
+    """The notes stand in place of the older turns; a reply with calls, or without text, is no notes."""
+    removed_tokens: int = 0
+    """Tokens by which the next prompt is shorter for it."""
+
+    def __str__(self) -> str:
+        """Return what was done in words; empty when that is nothing."""
+        counts = ((len(self.full_results), "cut"), (self.dropped_results, "dropped"))
+        done = [f"{number} {'results' if number > 1 else 'result'} {what}" for number, what in counts if number]
+        if self.notes is not None:
+            done.append("notes in place of older turns" if self.notes_taken else "asked for notes and got none")
+        return ", ".join(done) and f"{', '.join(done)} (-{self.removed_tokens} tokens)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One model call and what follows it."""
 
     reply: Message
     responses: tuple[Message, ...] = ()
-    """Tool results, or what the world said to a reply without calls."""
+    """Tool results as the policy saw them, or what the world said to a reply without calls."""
     finish_reason: FinishReason = "stop"
     tools: tuple[ToolOutcome, ...] = ()
     num_prompt_tokens: int = 0
@@ -72,6 +99,8 @@ class Turn:
     policy_version: int = 0
     """Version that sampled the last token."""
     latency_ms: float = 0.0
+    context: ContextChange | None = None
+    """What shortened the conversation after this turn; None where the agent has no context policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +139,12 @@ class Episode:
     def answer(self) -> str:
         """Text of the last reply; empty when there is no turn."""
         return self.turns[-1].reply.content if self.turns else ""
+
+    @property
+    def notes_calls(self) -> frozenset[int]:
+        """Positions, among the attempt's model calls, of those that asked for notes; the others are the turns'."""
+        positions: set[int] = set()
+        for number, turn in enumerate(self.turns, start=1):
+            if turn.context is not None and turn.context.notes is not None:
+                positions.add(number + len(positions))
+        return frozenset(positions)

@@ -39,6 +39,18 @@ class ChatPolicy(Protocol):
         ...
 
 
+class PromptMeter(Protocol):
+    """Counts in the run's tokens, for an agent that keeps its prompts short: the recorder, or a tokenizer alone."""
+
+    def num_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
+        """Return how long the prompt would be if the policy were asked this next."""
+        ...
+
+    def num_tokens(self, text: str) -> int:
+        """Return the tokens of a text by itself."""
+        ...
+
+
 class Sink(Protocol):
     """A view of a run: receives what was already written to the run directory and never decides anything."""
 

@@ -16,6 +16,7 @@ ForkCause = Literal[
     "sub_agent",
     "compaction",
     "history_edited",
+    "context",
 ]
 """Why a request starts a new row:
 
@@ -25,8 +26,12 @@ ForkCause = Literal[
 - branched: another request already went on from there, or the same one is asked again;
 - sub_agent: no recorded request opens like this one;
 - compaction: the opening is kept, but a stretch of the middle gave way to fewer messages;
-- history_edited: anything else.
+- history_edited: anything else;
+- context: the built-in agent's context policy shortened the history; otherwise it would be one of OWN_EDITS.
 """
+
+OWN_EDITS: frozenset[ForkCause] = frozenset({"branched", "compaction", "history_edited"})
+"""What an agent's context policy does to a history."""
 
 
 class Conversation(Protocol):

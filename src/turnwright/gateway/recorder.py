@@ -27,7 +27,7 @@ from turnwright.core.seeding import derive_key
 from turnwright.core.trajectory import Trajectory, TurnKind, hash_ids
 from turnwright.gateway.calls import UsedSampling
 from turnwright.gateway.held import Held, build_trajectory
-from turnwright.gateway.history import ForkCause, answered_turn, fork_cause, starts_with
+from turnwright.gateway.history import OWN_EDITS, ForkCause, answered_turn, fork_cause, starts_with
 from turnwright.gateway.sampling import SamplingLimits
 from turnwright.inference.base import Engine, Generation, GenerationRequest
 from turnwright.rendering.renderer import Renderer
@@ -66,13 +66,20 @@ class BegunCall:
 
 
 class Recorder:
-    """The ChatPolicy of one trajectory; see the module for how a request finds the turn it extends.
+    """The ChatPolicy and PromptMeter of one trajectory; see the module for how a request finds the turn it extends.
 
     The episode is opened and closed at the engine by whoever runs it, because only the runner knows when it ends.
     """
 
     def __init__(
-        self, key: EpisodeKey, renderer: Renderer, engine: Engine, *, sampling: SamplingLimits, run_seed: int
+        self,
+        key: EpisodeKey,
+        renderer: Renderer,
+        engine: Engine,
+        *,
+        sampling: SamplingLimits,
+        run_seed: int,
+        has_context_policy: bool = False,
     ) -> None:
         """Start an empty trajectory.
 
@@ -82,12 +89,15 @@ class Recorder:
             engine: samples the replies.
             sampling: temperature, top-p and length of each reply.
             run_seed: part of every sampling key.
+            has_context_policy: who asks shortens the history by a policy of the run: such forks have a cause of their
+                own.
         """
         self._key = key
         self._renderer = renderer
         self._engine = engine
         self._sampling = sampling
         self._run_seed = run_seed
+        self._has_context_policy = has_context_policy
         self._num_calls = 0
         self._held: dict[int, Held] = {}
         self._begun: dict[int, BegunCall] = {}
@@ -137,6 +147,14 @@ class Recorder:
             mean_logprob=sum(turn.logprobs) / max(1, num_sampled),
             policy_version=turn.policy_versions[-1] if num_sampled else self._engine.policy_version,
         )
+
+    def num_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
+        """Return how many ids the prompt would have if this were asked next; nothing is claimed."""
+        return len(self._prompt(tuple(messages), tuple(tools)).token_ids)
+
+    def num_tokens(self, text: str) -> int:
+        """Return how many ids a text of a message has by itself."""
+        return self._renderer.num_text_tokens(text)
 
     def begin(self, messages: Sequence[Message], tools: Sequence[ToolSpec], used: UsedSampling) -> BegunCall:
         """Settle what a call extends and claim it; ``sample`` must follow.
@@ -276,6 +294,8 @@ class Recorder:
                 ids = turn.token_ids + more
                 return _Prompt(token_ids=ids, messages=messages, kind=self._kind_after(turn), parent=turn)
         cause = refused or fork_cause(messages, tools, self._calls())
+        if self._has_context_policy and cause in OWN_EDITS:
+            cause = "context"
         return _Prompt(token_ids=full, messages=messages, kind="fork", cause=cause)
 
     def _calls(self) -> list[Held | BegunCall]:

@@ -19,6 +19,7 @@ from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.inference.local import LocalEngine
+from turnwright.launch.context import context_limits
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.models.adapters import AdapterSettings
@@ -60,7 +61,7 @@ def build_player(
         learns: The policy gets the adapters of [model] to train; otherwise adapters that it has are merged.
 
     Raises:
-        ConfigError: The longest possible episode does not fit the sequence limit.
+        ConfigError: There is nobody to give a reward, or the context policy cannot work.
     """
     # Its progress bars would break into ours.
     transformers_logging.disable_progress_bar()
@@ -77,6 +78,7 @@ def build_player(
         max_turns=config.sampling.max_turns or prototype.turn_limit,
         max_sequence_length=engine.max_sequence_length,
         tool_timeout=config.rollout.tool_timeout,
+        context=context_limits(config, renderer, max_sequence_length=engine.max_sequence_length),
     )
     limits = EpisodeLimits(loop=loop, timeout_seconds=config.rollout.rollout_timeout)
     return Player(
@@ -137,19 +139,32 @@ def load_tasks(environment: Environment, split: Split, limit: int | None = None)
 
 
 def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunConfig) -> None:
-    """Raise ConfigError when a prompt and a full set of replies cannot fit the sequence limit; it names the longest."""
-    cap, limit = config.sampling.sampling_max_tokens, player.engine.max_sequence_length
+    """Raise ConfigError when a prompt and a full set of replies cannot fit the sequence limit; it names the longest.
+
+    Results of tools count where their length is capped, with one per turn. Notes make replies leave, so that with them
+    only the prompt must fit what a prompt may have.
+    """
+    context, limit = player.limits.loop.context, player.engine.max_sequence_length
+    per_turn = config.sampling.sampling_max_tokens + context.tool_output_tokens
+    # An agent of its own may keep its conversations short in ways that we cannot foresee.
+    all_stays = config.agent.kind == "builtin" and context.policy != "summarise"
     most, prompt, turns, where = 0, 0, 0, ""
     for task in tasks:
         length = len(_opening_ids(player, task))
-        # An agent of its own may keep its conversations short in ways that we cannot foresee.
-        allowed = player.max_turns(task) if config.agent.kind == "builtin" else 1
-        if length + allowed * cap > most:
-            most, prompt, turns, where = length + allowed * cap, length, allowed, task.id
+        if context.context_tokens and length >= context.context_tokens:
+            raise ConfigError(
+                f"agent.context_tokens = {context.context_tokens} is no more than the prompt of task {task.id!r}, "
+                f"{length} tokens, which always stays: raise it, twice as much is a good start"
+            )
+        allowed = player.max_turns(task) if all_stays else 1
+        if length + allowed * per_turn > most:
+            most, prompt, turns, where = length + allowed * per_turn, length, allowed, task.id
     if most > limit:
+        capped = context.policy == "cap_tool_output"
+        outputs = "one tool output of agent.tool_output_tokens each" if capped else "tool outputs not counted"
         raise ConfigError(
-            f"an episode may need {prompt} + {turns} x {cap} = {most} tokens (prompt of task {where!r}, max_turns x "
-            f"sampling_max_tokens, tool outputs not counted), more than the sequence limit of {limit}: lower "
+            f"an episode may need {prompt} + {turns} x {per_turn} = {most} tokens (prompt of task {where!r}, max_turns "
+            f"x sampling_max_tokens, {outputs}), more than the sequence limit of {limit}: lower "
             "sampling.sampling_max_tokens or sampling.max_turns, or raise sampling.max_sequence_length"
         )
 

@@ -183,6 +183,10 @@ class Renderer:
         """Tokenise text as it stands, adding nothing: control tokens that it spells are control tokens."""
         return tuple(self.tokenizer.encode(text, add_special_tokens=False))
 
+    def num_text_tokens(self, text: str) -> int:
+        """Return how many ids a message's text has by itself, where control tokens that it spells are text."""
+        return len(self.template.encode(text))
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Return the text of ids, special tokens included."""
         text = self.tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)

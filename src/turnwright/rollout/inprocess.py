@@ -23,10 +23,24 @@ class InProcessRunner:
 
     async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
         """Play one episode with a recorder of its own."""
-        recorder = Recorder(wanted.key, self.renderer, self.engine, sampling=settings.sampling, run_seed=settings.seed)
         limits = settings.limits_for(wanted.task)
+        recorder = Recorder(
+            wanted.key,
+            self.renderer,
+            self.engine,
+            sampling=settings.sampling,
+            run_seed=settings.seed,
+            has_context_policy=limits.loop.context.policy != "none",
+        )
         episode = await run_episode(
-            self.prototype, wanted.task, wanted.key, recorder, limits, seed=settings.seed, executor=executor
+            self.prototype,
+            wanted.task,
+            wanted.key,
+            recorder,
+            limits,
+            seed=settings.seed,
+            executor=executor,
+            meter=recorder,
         )
         return Attempt(episode=episode, trajectory=recorder.trajectory())
 

@@ -6,6 +6,7 @@ from statistics import fmean, pstdev, pvariance
 
 from turnwright.core.group import Attempt, Group
 from turnwright.core.outcome import Failed, Rewarded, Truncated
+from turnwright.rollout.prefill import prefilled
 
 TRUNCATIONS = ("token_cap", "max_turns", "sequence", "time")
 PER_DOMAIN = ("rollout/", "val/", "analysis/", "score/")
@@ -39,7 +40,8 @@ def attempt_metrics(attempts: Sequence[Attempt], prefix: str) -> dict[str, float
     metrics |= {f"{prefix}/tokens/prompt_mean": fmean(prompts)} if prompts else {}
     logprobs = [value for attempt in survivors for turn in attempt.trajectory.turns for value in turn.logprobs]
     metrics |= _spread(logprobs, f"{prefix}/logprob", ("mean", "min", "max"))
-    return metrics | _outcomes(attempts, prefix) | _tools(survivors, prefix) | _components(survivors, prefix)
+    metrics |= _outcomes(attempts, prefix) | _tools(survivors, prefix) | _components(survivors, prefix)
+    return metrics | _context(survivors, prefix)
 
 
 def group_metrics(groups: Sequence[Group], *, batch_size: int) -> dict[str, float]:
@@ -112,6 +114,26 @@ def _components(survivors: Sequence[Attempt], prefix: str) -> dict[str, float]:
         for name, value in components.items():
             values.setdefault(name, []).append(value)
     return {f"{prefix}/component/{name}": fmean(found) for name, found in values.items()}
+
+
+def _context(survivors: Sequence[Attempt], prefix: str) -> dict[str, float]:
+    """Return what an agent's context policy did per attempt, and what it cost; nothing where there is none."""
+    changes = [turn.context for attempt in survivors for turn in attempt.episode.turns if turn.context is not None]
+    if not changes:
+        return {}
+    refilled = [
+        computed for attempt in survivors for turn, computed in prefilled(attempt.trajectory) if turn.cause == "context"
+    ]
+    sums = {
+        "cut_results": sum(len(change.full_results) for change in changes),
+        "dropped_results": sum(change.dropped_results for change in changes),
+        "summaries": sum(change.notes_taken for change in changes),
+        "refused_summaries": sum(change.notes is not None and not change.notes_taken for change in changes),
+        "forks": len(refilled),
+        "removed_tokens": sum(change.removed_tokens for change in changes),
+        "refilled_tokens": sum(refilled),
+    }
+    return {f"{prefix}/context/{name}": value / len(survivors) for name, value in sums.items()}
 
 
 def _spread(values: Sequence[float], name: str, leaves: Sequence[str]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from turnwright.agents.builtin import Conversation, LoopLimits, run_tool_loop
 from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.errors import AlignmentError, EngineStoppedError
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
-from turnwright.core.protocols import ChatPolicy
+from turnwright.core.protocols import ChatPolicy, PromptMeter
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment, ToolCrash, read_reward
@@ -38,6 +38,7 @@ async def run_episode(
     seed: int,
     executor: Executor | None = None,
     conversation: Conversation | None = None,
+    meter: PromptMeter | None = None,
 ) -> Episode:
     """Run one attempt and return it graded; what breaks becomes a ``Failed`` outcome, never an exception.
 
@@ -53,6 +54,7 @@ async def run_episode(
         seed: The run's seed.
         executor: Where blocking tools run, and open and reward of an environment that waits.
         conversation: Grows with the episode, for somebody who watches it; None = nobody does.
+        meter: Counts tokens; needed where ``limits`` have a context policy.
     """
     environment = prototype.for_episode()
     lifetime = Lifetime(environment, key, executor)
@@ -63,7 +65,7 @@ async def run_episode(
         async with limit:
             await lifetime.open(task, derive_key(seed, "environment", task.id))
             episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
-            await run_tool_loop(environment, policy, conversation, limits.loop, executor)
+            await run_tool_loop(environment, policy, conversation, limits.loop, executor, meter)
             episode = replace(episode, turns=tuple(conversation.turns))
             return replace(episode, outcome=await _grade(lifetime, episode, conversation))
     except ToolCrash as crash:

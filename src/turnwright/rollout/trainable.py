@@ -8,6 +8,7 @@ from turnwright.core.group import Attempt, Group, TrainableAttempt, TrainableGro
 from turnwright.core.outcome import Failed, Truncated
 from turnwright.core.trajectory import Row
 from turnwright.rollout.metrics import reward_of
+from turnwright.rollout.prefill import prefilled
 from turnwright.rollout.tokens import count_tokens, cut_rows
 
 
@@ -33,12 +34,16 @@ def trainable_group(group: Group, left_out: Container[EpisodeKey] = ()) -> Train
 def turn_rewards(attempt: Attempt) -> Mapping[int, float]:
     """Return the rewards of an attempt by the turn they are for; empty when it has one reward as a whole.
 
+    A call for notes has no reward of its own: what it is worth shows in the turns behind it.
+
     Raises AlignmentError when there is not one per turn whose reply arrived.
     """
     outcome = attempt.episode.outcome
     if isinstance(outcome, Failed) or not outcome.turn_values:
         return {}
-    turns = [turn.index for turn in attempt.trajectory.turns if not turn.abandoned]
+    arrived = [turn.index for turn in attempt.trajectory.turns if not turn.abandoned]
+    notes = attempt.episode.notes_calls
+    turns = [index for position, index in enumerate(arrived) if position not in notes]
     if len(turns) != len(outcome.turn_values):
         raise AlignmentError(
             f"rewards per turn must align with the turns whose reply arrived: got {len(outcome.turn_values)}, expected "
@@ -60,7 +65,7 @@ def token_metrics(
     survivors = [attempt.trajectory for attempt in attempts if not isinstance(attempt.episode.outcome, Failed)]
     counts = count_tokens([trajectory for trajectory in survivors if trajectory.key not in left_out], rows)
     turns = [turn for trajectory in survivors for turn in trajectory.turns]
-    prefill = sum(len(turn.prompt_token_ids) for trajectory in survivors for turn in trajectory.turns[-1:])
+    prefill = sum(computed for trajectory in survivors for _, computed in prefilled(trajectory))
     return {
         "training/num_datums": float(counts.datums),
         "training/datums_per_trajectory": counts.datums_per_trajectory,

@@ -7,6 +7,7 @@ and the last one ends when the episode did.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any, Literal
 
 from turnwright.core.episode import Episode, Turn
@@ -63,7 +64,9 @@ def episode_spans(episode: Episode, *, folder: Folder, step: int, ended: float) 
     start_ns = end_ns - sum(durations)
     spans = [_root(episode, row, step=step, start_ns=start_ns, end_ns=end_ns)]
     heard = episode.opening
-    for index, (turn, duration) in enumerate(zip(episode.turns, durations, strict=True)):
+    # Rows of a file are model calls; those for notes are no turns.
+    calls = (call for call in count() if call not in episode.notes_calls)
+    for index, (turn, duration, call) in enumerate(zip(episode.turns, durations, calls, strict=False)):
         spans.append(
             SpanRecord(
                 name=f"turn-{index}",
@@ -74,17 +77,18 @@ def episode_spans(episode: Episode, *, folder: Folder, step: int, ended: float) 
                 inputs={"messages": [message_record(message) for message in heard]},
                 outputs=message_record(turn.reply),
                 attributes={
-                    "row": f"{row}/{index}",
+                    "row": f"{row}/{call}",
                     "finish_reason": turn.finish_reason,
                     "prompt_tokens": turn.num_prompt_tokens,
                     "sampled_tokens": turn.num_sampled_tokens,
                     "mean_logprob": turn.mean_logprob,
                     "policy_version": turn.policy_version,
                     "latency_ms": turn.latency_ms,
+                    **({"context": str(turn.context)} if turn.context is not None else {}),
                 },
             )
         )
-        spans.extend(_tool_spans(turn, row=f"{row}/{index}", parent=len(spans) - 1, turn_start_ns=start_ns))
+        spans.extend(_tool_spans(turn, row=f"{row}/{call}", parent=len(spans) - 1, turn_start_ns=start_ns))
         start_ns += duration
         heard = turn.responses
     return tuple(spans)
