@@ -39,22 +39,10 @@ def test_a_lone_survivor_has_no_baseline(values: tuple[float, ...]):
         group_based(rewards(*values), normalise=False)
 
 
-@given(REWARDS, st.booleans(), st.floats(-5, 5))
-def test_advantages_sum_to_zero_and_ignore_a_shift(values: list[float], normalise: bool, shift: float):
-    advantages = group_based(rewards(*values), normalise=normalise)
-    assert advantages.sum().item() == pytest.approx(0, abs=1e-9)
-    moved = group_based(rewards(*(value + shift for value in values)), normalise=normalise)
-    # The epsilon in the divisor turns rounding of equal rewards into at most rounding / 1e-6.
-    assert moved.tolist() == pytest.approx(advantages.tolist(), abs=1e-7)
-
-
-@given(REWARDS, st.floats(0.5, 8))
-def test_normalised_advantages_ignore_the_scale_of_rewards_with_signal(values: list[float], scale: float):
-    if len(set(values)) < 2:
-        return
-    one = group_based(rewards(*values), normalise=True)
-    scaled = group_based(rewards(*(value * scale for value in values)), normalise=True)
-    assert scaled.tolist() == pytest.approx(one.tolist(), rel=1e-4, abs=1e-6)
+@given(REWARDS, st.booleans())
+def test_advantages_of_a_group_sum_to_zero(values: list[float], normalise: bool):
+    assert group_based(rewards(*values), normalise=normalise).sum().item() == pytest.approx(0, abs=1e-9)
+    assert rloo(rewards(*values)).sum().item() == pytest.approx(0, abs=1e-9)
 
 
 def test_signal_is_decided_on_rewards():
@@ -67,23 +55,15 @@ def test_rloo_subtracts_the_mean_of_the_others():
     assert rloo(rewards(1, 4, 7)).tolist() == pytest.approx([-4.5, 0.0, 4.5])
 
 
-@given(REWARDS)
-def test_rloo_equals_its_definition(values: list[float]):
-    n, total = len(values), sum(values)
-    assert rloo(rewards(*values)).tolist() == pytest.approx([r - (total - r) / (n - 1) for r in values], abs=1e-9)
-
-
 def test_opo_weighs_the_baseline_by_length():
     # (10 * 1 + 30 * 0 + 60 * 0.5) / 100 = 0.4
     assert opo(rewards(1, 0, 0.5), torch.tensor([10, 30, 60])).tolist() == pytest.approx([0.6, -0.4, 0.1])
 
 
-@given(REWARDS, st.integers(1, 50), st.floats(-5, 5))
-def test_opo_is_the_plain_mean_for_equal_lengths_and_ignores_a_shift(values: list[float], length: int, shift: float):
-    lengths = torch.full((len(values),), length)
+@given(REWARDS, st.integers(1, 50))
+def test_opo_is_the_plain_mean_for_equal_lengths(values: list[float], length: int):
     expected = group_based(rewards(*values), normalise=False).tolist()
-    assert opo(rewards(*values), lengths).tolist() == pytest.approx(expected, abs=1e-9)
-    assert opo(rewards(*values) + shift, lengths).tolist() == pytest.approx(expected, abs=1e-9)
+    assert opo(rewards(*values), torch.full((len(values),), length)).tolist() == pytest.approx(expected, abs=1e-9)
 
 
 @given(REWARDS, st.data())

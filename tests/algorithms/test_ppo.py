@@ -4,8 +4,6 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from turnwright.algorithms.policy_loss import PolicyLoss
 from turnwright.algorithms.ppo import ppo_loss
@@ -41,6 +39,7 @@ def test_each_side_of_the_clip_takes_its_own_sign_of_advantage():
         assert result.loss.item() == pytest.approx(-term)
         assert result.clipped_T.tolist() == [clipped]
         assert result.ratio_T.item() == pytest.approx(ratio)
+        assert logprobs.grad is not None
         assert logprobs.grad.item() == pytest.approx(-gradient, abs=1e-12)
 
 
@@ -66,41 +65,3 @@ def test_at_ratio_1_the_gradient_is_reinforce():
     (ours,) = torch.autograd.grad(surrogate.loss, logits, retain_graph=True)
     (reinforce,) = torch.autograd.grad(-(weights * advantages * logprobs).sum(), logits)
     torch.testing.assert_close(ours, reinforce, rtol=1e-12, atol=1e-12)
-
-
-TOKENS = st.lists(
-    st.tuples(st.floats(-6, 0), st.floats(-6, 0), st.floats(-3, 3), st.floats(0, 1)), min_size=1, max_size=10
-)
-
-
-def ppo_of(tokens: list[tuple[float, float, float, float]]) -> tuple[PolicyLoss, torch.Tensor]:
-    logprobs, sampled, advantages, weights = torch.tensor(tokens, dtype=torch.float64).T
-    logprobs = logprobs.clone().requires_grad_()
-    result = ppo_loss(logprobs, sampled, advantages, weights, clip_low_threshold=0.8, clip_high_threshold=1.2)
-    result.loss.backward()
-    return result, logprobs.grad
-
-
-@given(TOKENS, st.floats(-6, 0), st.floats(-3, 3))
-def test_a_token_of_weight_0_or_advantage_0_changes_nothing(tokens: list, garbage: float, advantage: float):
-    alone, gradient = ppo_of(tokens)
-    masked = [(garbage, -1.0, advantage, 0.0), (garbage, -2.0, 0.0, 0.7)]
-    together, more = ppo_of([*tokens, *masked])
-    assert together.loss.item() == pytest.approx(alone.loss.item(), abs=1e-9)
-    assert more.tolist() == pytest.approx([*gradient.tolist(), 0.0, 0.0], abs=1e-9)
-
-
-@given(TOKENS, st.integers(0, 10))
-def test_passes_add_up_to_one(tokens: list, cut: int):
-    whole, gradient = ppo_of(tokens)
-    parts = [ppo_of(part) for part in (tokens[:cut], tokens[cut:]) if part]
-    assert sum(part.loss.item() for part, _ in parts) == pytest.approx(whole.loss.item(), abs=1e-9)
-    assert torch.cat([part for _, part in parts]).tolist() == pytest.approx(gradient.tolist(), abs=1e-12)
-
-
-@given(TOKENS)
-def test_the_surrogate_never_promises_more_than_the_ratio(tokens: list):
-    result, _ = ppo_of(tokens)
-    logprobs, sampled, advantages, weights = torch.tensor(tokens, dtype=torch.float64).T
-    unclipped = -(weights * (logprobs - sampled).exp() * advantages).sum().item()
-    assert result.loss.item() >= unclipped - 1e-9 * max(1.0, abs(unclipped))
