@@ -91,7 +91,8 @@ def read_adapters(model: PreTrainedModel, folder: str, settings: AdapterSettings
 
     config = PeftConfig.from_pretrained(folder)
     if not isinstance(config, LoraConfig):
-        raise UnsupportedModelError(f"'{folder}' holds {config.peft_type} adapters: only LORA is supported")
+        kind = type(config).__name__
+        raise UnsupportedModelError(f"'{folder}' holds adapters of another kind ({kind}): only LoRA is supported")
     if settings is not None:
         _require_alike(config, settings, folder)
     base = config.base_model_name_or_path
