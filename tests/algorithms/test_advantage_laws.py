@@ -15,7 +15,7 @@ from algorithms.methods import ANALYTIC, GROUPS, OURS, RIGHT_OR_WRONG, Tried, Va
 from turnwright.algorithms.advantages import gpg_scale, has_signal
 from turnwright.algorithms.reinforce_pp import group_centred, standardise
 
-LAW = settings(max_examples=15)
+LAW = settings(max_examples=10)
 """Thirteen methods take each."""
 NAMES = pytest.mark.parametrize("name", OURS)
 IGNORES_SCALE = ("group_based", "group_based_per_turn", "reinforce_pp", "reinforce_pp_baseline")

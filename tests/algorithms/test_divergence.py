@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms import definitions
@@ -51,6 +51,7 @@ def divergence_gradient(logits: torch.Tensor, reference: torch.Tensor) -> torch.
 
 
 @pytest.mark.parametrize("form", ["k2", "k3"])
+@settings(max_examples=20)
 @given(POLICIES)
 def test_the_expected_gradient_of_a_penalty_is_that_of_the_divergence(form: KlForm, numbers: list[float]):
     """Over every token of three, drawn from another policy than the one in training."""
@@ -115,6 +116,7 @@ TOKENS = st.lists(st.tuples(st.floats(-4, 0), st.floats(-4, 0), st.floats(-4, 0)
 
 
 @pytest.mark.parametrize("form", get_args(KlForm))
+@settings(max_examples=20)
 @given(TOKENS)
 def test_value_and_gradient_are_those_of_the_definition(form: KlForm, tokens: list[tuple[float, float, float]]):
     p, ref, q = (torch.tensor(column, dtype=torch.float64) for column in zip(*tokens, strict=True))
@@ -135,6 +137,7 @@ def test_the_gradient_is_that_of_the_value_where_nothing_is_held(form: KlForm):
 
 
 @pytest.mark.parametrize("form", get_args(KlForm))
+@settings(max_examples=20)
 @given(TOKENS)
 def test_at_the_reference_there_is_no_penalty_and_nothing_pulls(form: KlForm, tokens: list):
     p, _, q = (torch.tensor(column, dtype=torch.float64) for column in zip(*tokens, strict=True))
@@ -145,6 +148,7 @@ def test_at_the_reference_there_is_no_penalty_and_nothing_pulls(form: KlForm, to
 
 
 @pytest.mark.parametrize("form", get_args(KlForm))
+@settings(max_examples=20)
 @given(TOKENS, st.floats(-2, 2))
 def test_only_ratios_count_and_no_penalty_is_negative(form: KlForm, tokens: list, by: float):
     p, ref, q = (torch.tensor(column, dtype=torch.float64) for column in zip(*tokens, strict=True))

@@ -19,7 +19,8 @@ from turnwright.algorithms.importance_sampling import importance_sampling_loss
 from turnwright.algorithms.policy_loss import PolicyLoss
 from turnwright.algorithms.ppo import ppo_loss
 
-LAW = settings(max_examples=25)
+LAW = settings(max_examples=12)
+"""Five losses take each."""
 LOW, HIGH, DUAL, CISPO_HIGH = 0.8, 1.2, 3.0, 2.0
 Token = tuple[float, float, float, float]
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], PolicyLoss]
