@@ -109,12 +109,12 @@ def test_a_long_result_is_cut_before_the_policy_sees_it_and_kept_as_it_was() -> 
 
 def test_the_oldest_results_leave_until_there_is_room_for_many_turns() -> None:
     conversation, policy = converse(DROP, *[read(400, letter) for letter in "abcde"], DONE)
-    # The opening has 42 characters: the fifth result makes it 2042. A result less is 400 - 39 = 361 less: three must
+    # The opening has 42 characters: the fifth result makes it 2042. A result less is 400 - 22 = 378 less: three must
     # leave to come below 1000.
     assert len("".join(message.content for message in policy.seen[0])) == 42
     assert seen(policy.seen[4]) == [text for letter in "abcd" for text in ("read", letter * 400)]
     assert seen(policy.seen[5]) == ["read", DROPPED] * 3 + ["read", "d" * 400, "read", "e" * 400]
-    done = ContextChange(dropped_results=3, removed_tokens=3 * 361)
+    done = ContextChange(dropped_results=3, removed_tokens=3 * 378)
     assert changes(conversation) == [*[ContextChange()] * 4, done, None]
     told = [message.content for turn in conversation.turns for message in turn.responses]
     assert told == [letter * 400 for letter in "abcde"], "the episode keeps what was dropped"
@@ -136,6 +136,19 @@ def test_what_cannot_be_dropped_overflows_as_before() -> None:
     conversation, policy = converse(DROP, read(2500), ContextOverflowError("full"))
     assert seen(policy.seen[1]) == ["read", "a" * 2500]
     assert (conversation.truncation, changes(conversation)) == ("sequence", [ContextChange()])
+
+
+@pytest.mark.parametrize(("longest", "dropped"), [(None, 0), (2050, 0), (2041, 1)])
+def test_too_little_to_be_worth_a_row_leaves_only_when_the_next_reply_would_not_fit(
+    longest: int | None, dropped: int
+) -> None:
+    # 42 + 400 + 1600: without the first result 378 are less, which is not a quarter of 2000.
+    limits = replace(DROP, max_prompt_tokens=longest)
+    conversation, policy = converse(limits, read(400), read(1600), DONE)
+    assert seen(policy.seen[2])[1::2] == [DROPPED if dropped else "a" * 400, "a" * 1600]
+    change = conversation.turns[1].context
+    assert change is not None
+    assert change.dropped_results == dropped
 
 
 def test_notes_of_the_policys_take_the_place_of_the_older_turns() -> None:
@@ -198,6 +211,9 @@ def test_no_notes_are_asked_for_while_there_is_little_to_replace() -> None:
     # 42 + 90 + 300 is above 400, but notes may have 100, and would replace 90.
     _, policy = converse(NOTES, read(90), read(300), DONE)
     assert seen(policy.seen[-1]) == ["read", "a" * 90, "read", "a" * 300]
+    # Unless the next reply would not fit: then what can leave does.
+    _, policy = converse(replace(NOTES, max_prompt_tokens=410), read(90), read(300), DONE)
+    assert seen(policy.seen[-1]) == ["read", DROPPED, "read", "a" * 300]
 
 
 @pytest.mark.parametrize("keep", [0, 1, 2])
@@ -261,6 +277,7 @@ PLANS = st.builds(
     acts=st.lists(ACTS, max_size=9).map(tuple),
     notes=st.lists(st.sampled_from(["found it", "", tool_call(5), "word " * 40]), min_size=1, max_size=3).map(tuple),
 )
+MAX_TOKENS = 300
 LIMITS = {
     "none": ContextLimits(),
     "cap_tool_output": ContextLimits(policy="cap_tool_output", tool_output_tokens=90),
@@ -309,9 +326,10 @@ def play(plan: Plan, limits: ContextLimits, renderer: Renderer, *, longest: int)
 
     engine = ScriptedEngine(renderer.tokenizer, script, max_sequence_length=longest)
     recorder = Recorder(
-        KEY, renderer, engine, sampling=SamplingLimits(max_tokens=300), run_seed=5, has_context_policy=True
+        KEY, renderer, engine, sampling=SamplingLimits(max_tokens=MAX_TOKENS), run_seed=5, has_context_policy=True
     )
     policy = Watched(recorder)
+    limits = replace(limits, max_prompt_tokens=longest - MAX_TOKENS)
     loop = LoopLimits(max_turns=12, max_sequence_length=longest, context=limits)
     episode = asyncio.run(run_episode(Pages(), TASK, KEY, policy, EpisodeLimits(loop=loop), seed=1, meter=recorder))
     return Played(episode=episode, trajectory=recorder.trajectory(), seen=policy.seen)
@@ -341,7 +359,7 @@ def test_every_sampled_token_is_trained_once_under_every_policy(
     if name == "drop_oldest":
         for messages, turn in zip(played.seen, trajectory.turns, strict=True):
             older = [message.content for message in messages if message.role == "tool"][: -limits.keep_results]
-            above = len(turn.prompt_token_ids) > limits.context_tokens
+            above = len(turn.prompt_token_ids) > longest - MAX_TOKENS
             assert not above or all(len(content) <= len(DROPPED) for content in older)
     again = play(plan, limits, renderer, longest=longest)
     assert again.trajectory == trajectory

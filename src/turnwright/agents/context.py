@@ -27,10 +27,11 @@ ROOM = 0.5
 """Share of context_tokens that results are dropped down to. A conversation that fills the rest again costs one more
 prompt of this size: with less room it would come at every turn, with more the policy would forget what it just read."""
 
-NOTES = 0.25
-"""Share of context_tokens that notes may have, so that they leave room for the turns to come."""
+WORTH = 0.25
+"""Share of context_tokens that a change must remove to be worth a new row; with less, one waits until the next reply
+would not fit. Notes may have as much, so that they are always shorter than what they replace."""
 
-DROPPED = "[This result was dropped to save room.]"
+DROPPED = "[dropped to save room]"
 
 NOTES_WANTED = (
     "Before you go on: this conversation is getting long, and its older part will be removed. Write notes of all you "
@@ -48,11 +49,13 @@ class ContextLimits:
     tool_output_tokens: int = 0
     context_tokens: int = 0
     keep_results: int = 0
+    max_prompt_tokens: int | None = None
+    """Longest prompt that leaves room for a whole reply; None = any does."""
 
     @property
-    def notes_tokens(self) -> int:
-        """Most tokens of notes that are taken."""
-        return int(NOTES * self.context_tokens)
+    def worth_tokens(self) -> int:
+        """Tokens that a change must remove, and most tokens of notes."""
+        return int(WORTH * self.context_tokens)
 
 
 class History:
@@ -119,9 +122,11 @@ class History:
         before = self._num_prompt_tokens(self.messages)
         if before <= self._limits.context_tokens:
             return None
+        must = self._limits.max_prompt_tokens is not None and before > self._limits.max_prompt_tokens
+        least = 0 if must else self._limits.worth_tokens
         if self._limits.policy == "drop_oldest":
-            return self._drop(before)
-        return await self._summarise(policy, before)
+            return self._drop(before, least)
+        return await self._summarise(policy, before, least)
 
     def _cut(self, message: Message) -> Message:
         limit = self._limits.tool_output_tokens
@@ -129,8 +134,8 @@ class History:
             return message
         return replace(message, content=shorten(message.content, limit, self._meter.num_tokens))
 
-    def _drop(self, before: int) -> ContextChange | None:
-        """Let the oldest results go, as many as it takes, or all that may."""
+    def _drop(self, before: int, least: int) -> ContextChange | None:
+        """Let the oldest results go, as many as it takes, or all that may; none where that removes less than least."""
         positions = self._results()
         positions = positions[: len(positions) - self._limits.keep_results]
         positions = [i for i in positions if len(self.messages[i].content) > len(DROPPED)]
@@ -142,27 +147,30 @@ class History:
             True,
             key=lambda count: self._num_prompt_tokens(self._without(positions[:count])) <= goal,
         )
-        self.messages = self._without(positions[:number])
-        removed = before - self._num_prompt_tokens(self.messages)
+        shorter = self._without(positions[:number])
+        removed = before - self._num_prompt_tokens(shorter)
+        if removed < max(1, least):
+            return None
+        self.messages = shorter
         return ContextChange(dropped_results=number, removed_tokens=removed)
 
-    async def _summarise(self, policy: ChatPolicy, before: int) -> ContextChange | None:
+    async def _summarise(self, policy: ChatPolicy, before: int, least: int) -> ContextChange | None:
         """Ask for notes and put them in place of the older turns."""
-        start, budget = self._newest(), self._limits.notes_tokens
+        start, budget = self._newest(), self._limits.worth_tokens
         opening, newest = self.messages[: self._num_opening], self.messages[start:]
         if before - self._num_prompt_tokens([*opening, *newest]) <= budget:
-            return None  # Notes may be as long as what they would replace: it is too early.
+            return self._drop(before, least) if least == 0 else None
         request = Message(role="user", content=NOTES_WANTED)
         try:
             reply = await policy.chat([*self.messages, request], self._tools)
         except ContextOverflowError:
-            return self._drop(before)
+            return self._drop(before, least)
         length = reply.num_prompt_tokens + reply.num_sampled_tokens
         # What the end of the sequence cut after a few words is worth less than what it would replace.
         cut_short = reply.finish_reason == "length" and length >= (self._max_sequence_length or length + 1)
         text = reply.message.content.strip()
         if cut_short or reply.message.tool_calls or not text:
-            return replace(self._drop(before) or ContextChange(), notes=reply.message)
+            return replace(self._drop(before, least) or ContextChange(), notes=reply.message)
         notes = NOTES_TAKEN + shorten(text, budget, self._meter.num_tokens)
         self.messages = [*opening, Message(role="user", content=notes), *newest]
         removed = before - self._num_prompt_tokens(self.messages)

@@ -150,7 +150,10 @@ class Recorder:
 
     def num_prompt_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> int:
         """Return how many ids the prompt would have if this were asked next; nothing is claimed."""
-        return len(self._prompt(tuple(messages), tuple(tools)).token_ids)
+        messages, tools = tuple(messages), tuple(tools)
+        prompt, _ = self._continued(messages, tools)
+        # Whoever counts sends the messages that it got: what goes on from none of them is rendered as a whole.
+        return len(prompt.token_ids if prompt is not None else self._renderer.prompt_ids(messages, tools))
 
     def num_tokens(self, text: str) -> int:
         """Return how many ids a text of a message has by itself."""
@@ -258,27 +261,42 @@ class Recorder:
             latency_ms=latency_ms,
         )
 
-    def _prompt(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...]) -> _Prompt:
-        """Decide what the request extends, longest first, and with which ids."""
+    def _free(self) -> list[Held]:
+        """Return the turns that nothing goes on from, longest first."""
         free = [turn for turn in self._held.values() if turn.index not in self._claimed]
         # Of equal ones the latest: who asks the same again goes on from the reply he got last.
-        free.sort(key=lambda turn: (turn.num_tokens, turn.index), reverse=True)
+        return sorted(free, key=lambda turn: (turn.num_tokens, turn.index), reverse=True)
+
+    def _continued(
+        self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...]
+    ) -> tuple[_Prompt | None, ForkCause | None]:
+        """Return the prompt of a request that has the messages of a held turn; None, with why if it cannot be kept."""
+        free = self._free()
         parent = next((turn for turn in free if turn.tools == tools and starts_with(messages, turn.messages)), None)
-        refused: ForkCause | None = None
-        if parent is not None:
-            new_messages = messages[len(parent.messages) :]
-            refused = self._template_refuses(parent, new_messages)
-            if refused is None:
-                more = self._renderer.continuation_ids(parent.sampled_ids, new_messages, tools)
-                return _Prompt(
-                    token_ids=parent.token_ids + more,
-                    messages=parent.messages + new_messages,
-                    kind=self._kind_after(parent),
-                    parent=parent,
-                )
+        if parent is None:
+            return None, None
+        new_messages = messages[len(parent.messages) :]
+        refused = self._template_refuses(parent, new_messages)
+        if refused is not None:
+            return None, refused
+        more = self._renderer.continuation_ids(parent.sampled_ids, new_messages, tools)
+        prompt = _Prompt(
+            token_ids=parent.token_ids + more,
+            messages=parent.messages + new_messages,
+            kind=self._kind_after(parent),
+            parent=parent,
+        )
+        return prompt, None
+
+    def _prompt(self, messages: tuple[Message, ...], tools: tuple[ToolSpec, ...]) -> _Prompt:
+        """Decide what the request extends, longest first, and with which ids."""
+        continued, refused = self._continued(messages, tools)
+        if continued is not None:
+            return continued
         full = self._renderer.prompt_ids(messages, tools)
         if not self._held and not self._begun:
             return _Prompt(token_ids=full, messages=messages, kind="root")
+        free = self._free()
         for turn in free:
             # The reply first: whole prompts are put together only for the one that will most likely do.
             same_reply = full[turn.num_prompt_tokens : turn.num_tokens] == tuple(turn.sampled_ids)
@@ -289,7 +307,11 @@ class Recorder:
             # Fewer messages of the same text spell out the special tokens of the others: that is another conversation.
             if len(messages) < len(turn.messages) or self._renderer.decode(turn.sampled_ids) not in text:
                 continue
-            more = self._renderer.remainder_ids(self._renderer.decode(turn.token_ids), full)
+            held = self._renderer.decode(turn.token_ids)
+            # Half a character at the end is another one in the whole text.
+            if not text.startswith(held.rstrip("\ufffd")):
+                continue
+            more = self._renderer.remainder_ids(held, full)
             if more is not None:
                 ids = turn.token_ids + more
                 return _Prompt(token_ids=ids, messages=messages, kind=self._kind_after(turn), parent=turn)

@@ -28,6 +28,7 @@ def context_limits(config: RunConfig, renderer: Renderer, *, max_sequence_length
         tool_output_tokens=agent.tool_output_tokens or 0,
         context_tokens=agent.context_tokens or 0,
         keep_results=agent.keep_results,
+        max_prompt_tokens=max_sequence_length - cap,
     )
     line = renderer.num_text_tokens(missing(LONGEST_MISSING))
     if agent.tool_output_tokens is not None and agent.tool_output_tokens < 2 * line:
@@ -40,9 +41,9 @@ def context_limits(config: RunConfig, renderer: Renderer, *, max_sequence_length
     request = 0
     if agent.context_policy == "summarise":
         request = _request_tokens(renderer)
-        if limits.notes_tokens < 2 * line:
+        if limits.worth_tokens < 2 * line:
             raise ConfigError(
-                f"agent.context_tokens = {agent.context_tokens} allows notes of {limits.notes_tokens} tokens: expected "
+                f"agent.context_tokens = {agent.context_tokens} allows notes of {limits.worth_tokens} tokens: expected "
                 f"room for {2 * line}; raise agent.context_tokens"
             )
     if agent.context_tokens + request + cap > max_sequence_length:
