@@ -7,8 +7,9 @@ update is smaller than the distance from one bfloat16 number to the next, and wo
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -117,25 +118,35 @@ class Optimizer:
         for tensor in (*self._parameters, *self._weights):
             tensor.grad = None
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Return what an exact continuation needs."""
         copies = [weight.detach() for _, weight in self._copied()]
-        return {"adamw": self._adamw.state_dict(), "num_done": self.num_done, "weights": copies}
+        state = {"adamw": self._adamw.state_dict(), "num_done": self.num_done}
+        return state | {"shapes": self._shapes(), "copies": copies}
 
     @torch.no_grad()
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from ``state``.
 
         Raises ValueError when it belongs to other parameters.
         """
-        self._adamw.load_state_dict(state["adamw"])  # pyright: ignore[reportArgumentType]
-        self.num_done = int(state["num_done"])  # pyright: ignore[reportArgumentType]
-        for (_, weight), saved in zip(self._copied(), state["weights"], strict=True):  # pyright: ignore[reportArgumentType]
+        if state["shapes"] != self._shapes():
+            raise ValueError(f"it has {_count(state['shapes'])}, the policy trains {_count(self._shapes())}")
+        self._adamw.load_state_dict(state["adamw"])
+        self.num_done = int(state["num_done"])
+        for (_, weight), saved in zip(self._copied(), state["copies"], strict=True):
             weight.copy_(saved)
+
+    def _shapes(self) -> list[list[int]]:
+        return [list(parameter.shape) for parameter in self._parameters]
 
     def _copied(self) -> list[tuple[Tensor, Tensor]]:
         """Return the parameters that AdamW knows by a copy, with it."""
         return [pair for pair in zip(self._parameters, self._weights, strict=True) if pair[0] is not pair[1]]
+
+
+def _count(shapes: Sequence[Sequence[int]]) -> str:
+    return f"{sum(map(math.prod, shapes)):,} numbers in {len(shapes)} tensors"
 
 
 def _float32_copy(parameter: nn.Parameter) -> Tensor:
