@@ -49,6 +49,7 @@ from turnwright.learner.checkpointing import load_resume_state, save_policy, sav
 from turnwright.learner.executor import learner_executor
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes
+from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
@@ -80,6 +81,8 @@ class Components:
     engine: LocalEngine
     optimizer: Optimizer
     step_settings: StepSettings
+    reference: Reference | None
+    """The policy the run began with; None where no divergence from it counts."""
     limits: EpisodeLimits
     turn_limits: Mapping[str, int]
     """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
@@ -168,7 +171,12 @@ class Controller:
             result = await asyncio.get_running_loop().run_in_executor(
                 self._learner,
                 lambda: take_step(
-                    components.passes, components.optimizer, groups.trainable, components.step_settings, step=step
+                    components.passes,
+                    components.optimizer,
+                    groups.trainable,
+                    components.step_settings,
+                    step=step,
+                    reference=components.reference,
                 ),
             )
         trained = time.perf_counter()

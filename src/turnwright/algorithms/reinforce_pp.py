@@ -43,6 +43,8 @@ def group_centred(rewards: Sequence[Tensor]) -> tuple[Tensor, ...]:
 def standardise(values: Sequence[Tensor], lengths: Sequence[int]) -> tuple[Tensor, ...]:
     """Return values minus their mean and over their standard deviation, over all sampled tokens of the step.
 
+    Where all are equal they are exactly 0, whatever their mean is rounded to.
+
     Args:
         values: For each attempt one value per sampled token [l_i], or a single one [1] that all its tokens have.
         lengths: l_i.
@@ -56,5 +58,7 @@ def standardise(values: Sequence[Tensor], lengths: Sequence[int]) -> tuple[Tenso
     tokens_N = torch.cat([value_T.expand(length) for value_T, length in zip(values, lengths, strict=True)])
     if tokens_N.numel() < 2:
         raise ValueError(f"reinforce_pp normalises over the tokens of a step, at least 2: got {tokens_N.numel()}")
+    if tokens_N.max() == tokens_N.min():
+        return tuple(torch.zeros_like(value_T) for value_T in values)
     mean, std = tokens_N.mean(), tokens_N.std(correction=1)
     return tuple((value_T - mean) / (std + STD_EPSILON) for value_T in values)

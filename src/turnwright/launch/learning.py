@@ -2,11 +2,13 @@
 
 from turnwright.config import RunConfig
 from turnwright.learner.batch import BatchSettings
-from turnwright.learner.credit import AdvantageSettings
-from turnwright.learner.objective import LossSettings
+from turnwright.learner.credit import AdvantageSettings, find_advantage
+from turnwright.learner.objective import LossSettings, find_loss
 from turnwright.learner.optimizer import OptimizerSettings
-from turnwright.learner.passes import PassSettings
+from turnwright.learner.passes import Passes, PassSettings
+from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings
+from turnwright.models.load import load_policy
 
 
 def optimizer_settings(config: RunConfig) -> OptimizerSettings:
@@ -35,29 +37,65 @@ def pass_settings(config: RunConfig) -> PassSettings:
 
 
 def step_settings(config: RunConfig) -> StepSettings:
-    """Return how rewards become a gradient."""
+    """Return how rewards become a gradient, with functions of one's own found and tried.
+
+    Raises ConfigError when there is no function at the place that ``advantage_method`` or ``loss_fn`` gives, or it
+    cannot be trained with.
+    """
     algorithm = config.algorithm
     low, high = algorithm.clip_thresholds
+    form = algorithm.divergence_form
     return StepSettings(
         batch=BatchSettings(
-            advantages=AdvantageSettings(
-                method=algorithm.advantage_method,
-                normalization=algorithm.advantage_normalization,
-                gamma=algorithm.gamma,
-                k=algorithm.best_of,
-                k_form=algorithm.advantage_k_form,
-            ),
+            advantages=advantage_settings(config),
             aggregation=algorithm.aggregation,
+            aggregation_tokens=algorithm.aggregation_tokens,
             normalise=algorithm.normalise,
             truncated=algorithm.truncated,
             updates_per_step=algorithm.updates_per_step,
         ),
         loss=LossSettings(
-            loss_fn=algorithm.loss_fn,
+            loss_fn=find_loss(algorithm.loss_fn),
             clip_low_threshold=low,
             clip_high_threshold=high,
             dual_clip=algorithm.dual_clip,
+            # With k1 it is a part of the reward.
+            kl_coefficient=0.0 if form == "k1" else algorithm.kl_coefficient,
+            kl_form="k2" if form == "k1" else form,
+            entropy_coefficient=algorithm.entropy_coefficient,
+            truncated_importance_cap=algorithm.truncated_importance_cap,
+            importance_band=algorithm.importance_band,
         ),
+        proximal=algorithm.proximal,
         sampler_gap_warn=config.learner.sampler_gap_warn,
         sampler_kl_warn=config.learner.sampler_kl_warn,
     )
+
+
+def advantage_settings(config: RunConfig) -> AdvantageSettings:
+    """Return how rewards become advantages; raises ConfigError as ``step_settings`` does."""
+    algorithm = config.algorithm
+    return AdvantageSettings(
+        method=find_advantage(algorithm.advantage_method),
+        normalization=algorithm.advantage_normalization,
+        gamma=algorithm.gamma,
+        k=algorithm.best_of,
+        k_form=algorithm.advantage_k_form,
+        kl_coefficient=algorithm.kl_coefficient if algorithm.kl_placement == "reward" else 0.0,
+    )
+
+
+def build_reference(config: RunConfig, passes: Passes) -> Reference | None:
+    """Return the policy that the run began with, to measure a divergence from; None where that has no coefficient.
+
+    Args:
+        config: The run; without adapters ``model.path`` is loaded once more, also when the run is resumed.
+        passes: Over the policy in training, whose base is the reference where it has adapters.
+    """
+    if not config.algorithm.kl_coefficient:
+        return None
+    if passes.policy.adapted:
+        return Reference(passes)
+    first = load_policy(config.model.path, dtype=config.model.dtype)
+    first.model.requires_grad_(False)
+    return Reference(Passes(first, passes.settings))

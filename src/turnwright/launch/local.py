@@ -14,7 +14,7 @@ from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
-from turnwright.launch.learning import optimizer_settings, pass_settings, step_settings
+from turnwright.launch.learning import build_reference, optimizer_settings, pass_settings, step_settings
 from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
 from turnwright.launch.rollouts import open_runner
@@ -31,6 +31,8 @@ from turnwright.rundir.writer import RunWriter
 
 def build_components(config: RunConfig, *, model: str | None = None) -> Components:
     """Build everything a training run needs."""
+    # First of all: a loss of one's own that cannot be found costs no model then.
+    settings = step_settings(config)
     player = build_player(config, model=model, learns=True)
     train, validation = load_tasks(player.prototype, "train"), load_tasks(player.prototype, "validation")
     Batches(config, train)
@@ -46,15 +48,17 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
             records=records,
         )
 
+    passes = Passes(player.policy, pass_settings(config))
     return Components(
         prototype=player.prototype,
         open_runner=runner,
         policy=player.policy,
         renderer=player.renderer,
         engine=player.engine,
-        passes=Passes(player.policy, pass_settings(config)),
+        passes=passes,
+        reference=build_reference(config, passes),
         optimizer=Optimizer(player.policy.model, optimizer_settings(config)),
-        step_settings=step_settings(config),
+        step_settings=settings,
         limits=player.limits,
         turn_limits=player.turn_limits,
         train_tasks=train,

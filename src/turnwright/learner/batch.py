@@ -2,8 +2,9 @@
 
     attempts that count --> credit, over the whole step --> whole groups dealt to updates --> weights, within an update
 
-A group without signal changes nothing and is not computed; with ``normalise = "all"`` its tokens still count in the
-normaliser, so that a batch of few live groups makes a small step instead of a loud one.
+A group without signal changes nothing and is not computed, unless a divergence or entropy term wants its tokens too;
+with ``normalise = "all"`` its tokens still count in the normaliser, so that a batch of few live groups makes a small
+step instead of a loud one.
 """
 
 import math
@@ -15,7 +16,16 @@ from turnwright.algorithms.reduce import Aggregation, token_weight
 from turnwright.core.errors import TrainingError
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.core.trajectory import Row
-from turnwright.learner.credit import AdvantageSettings, Considered, Credit, assign_credit, carries_signal, num_needed
+from turnwright.learner.credit import (
+    AdvantageSettings,
+    ByRow,
+    Considered,
+    Credit,
+    assign_credit,
+    carries_signal,
+    num_needed,
+    trained_rows,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +34,7 @@ class BatchSettings:
 
     advantages: AdvantageSettings = field(default_factory=AdvantageSettings)
     aggregation: Aggregation = "token"
+    aggregation_tokens: int | None = None
     normalise: Literal["all", "live"] = "all"
     truncated: Literal["reward", "mask", "zero"] = "reward"
     updates_per_step: int = 1
@@ -34,10 +45,15 @@ class WeightedRow:
     """A row, the advantages of its trained tokens and the weight that each of them has."""
 
     row: Row
+    number: int
+    """Among the rows of its attempt that have trained tokens."""
     group: str
     advantages: tuple[float, ...]
-    """One per trained token."""
+    """One per trained token; 0 in a group without signal."""
     weight: float
+    """Of each trained token in the policy loss; 0 where its group is not counted."""
+    term_weight: float
+    """Of each trained token in the terms of divergence and entropy, which all groups have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +61,9 @@ class Batch:
     """What one step trains on."""
 
     updates: tuple[tuple[WeightedRow, ...], ...]
-    """Rows of each optimizer update; updates without a live group are left out."""
+    """Rows of each optimizer update; updates that nothing can be learned from are left out."""
     advantages: tuple[float, ...]
-    """One per attempt of a live group, or per turn where turns have their own."""
+    """One per attempt of a live group, or per turn or token where those have their own."""
     num_groups: int
     num_live_groups: int
     zero_adv_nonzero_reward: int
@@ -57,10 +73,23 @@ class Batch:
     num_attempts: int
 
 
-def build_batch(groups: Sequence[TrainableGroup], settings: BatchSettings) -> Batch:
+def build_batch(
+    groups: Sequence[TrainableGroup],
+    settings: BatchSettings,
+    *,
+    compute_all: bool = False,
+    divergence: ByRow | None = None,
+) -> Batch:
     """Compute advantages and weights; whole groups are dealt to the updates in turn.
 
-    Raises TrainingError when a reward is not a finite number.
+    Args:
+        groups: Of one step.
+        settings: How rewards become advantages and weights.
+        compute_all: Compute groups without signal too, with advantage 0.
+        divergence: log p - log ref of each trained token, where it is a part of the reward.
+
+    Raises:
+        TrainingError: A reward or advantage is not a finite number.
     """
     _require_finite(groups)
     considered = {number: _considered(group.attempts, settings) for number, group in enumerate(groups)}
@@ -69,25 +98,28 @@ def build_batch(groups: Sequence[TrainableGroup], settings: BatchSettings) -> Ba
         [considered[number] for number in live],
         settings.advantages,
         num_attempts=sum(map(len, considered.values())),
+        divergence=divergence,
     )
     credited = dict(zip(live, credits, strict=True))
-    updates: list[tuple[WeightedRow, ...]] = []
-    for start in range(settings.updates_per_step):
-        dealt = range(start, len(groups), settings.updates_per_step)
-        counted = [one.attempt for n in dealt if settings.normalise == "all" or n in credited for one in considered[n]]
-        scored = [(credit, groups[n].task_id) for n in dealt for credit in credited.get(n, ())]
-        if scored:
-            updates.append(tuple(_weigh(scored, counted, settings)))
+    dealt = [
+        _Dealt(name=group.task_id, attempts=[one.attempt for one in considered[n]], credits=credited.get(n))
+        for n, group in enumerate(groups)
+    ]
+    updates = [
+        _weigh(dealt[start :: settings.updates_per_step], settings, compute_all)
+        for start in range(settings.updates_per_step)
+    ]
     dull = [members for number, members in considered.items() if number not in credited]
     small = [members for members in dull if len(members) < num_needed(settings.advantages)]
-    equal = [members[0].reward for members in dull if len(members) >= num_needed(settings.advantages)]
+    saturated = [members for members in dull if len(members) >= num_needed(settings.advantages)]
+    best = [max(one.reward for one in members) for members in saturated]
     return Batch(
-        updates=tuple(updates),
-        advantages=tuple(value for group in credits for credit in group for value in _values(credit)),
+        updates=tuple(rows for rows in updates if rows),
+        advantages=tuple(value for group in credits for credit in group for value in credit.values),
         num_groups=len(groups),
         num_live_groups=len(live),
-        zero_adv_nonzero_reward=sum(reward != 0 for reward in equal),
-        zero_adv_zero_reward=sum(reward == 0 for reward in equal),
+        zero_adv_nonzero_reward=sum(reward != 0 for reward in best),
+        zero_adv_zero_reward=sum(reward == 0 for reward in best),
         num_small_groups=len(small),
         num_attempts=sum(len(group.attempts) for group in groups),
     )
@@ -124,27 +156,60 @@ def _considered(attempts: Sequence[TrainableAttempt], settings: BatchSettings) -
     return found
 
 
-def _values(credit: Credit) -> Sequence[float]:
-    return tuple(credit.by_turn.values()) or (credit.whole,)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dealt:
+    """A group in its update."""
+
+    name: str
+    attempts: Sequence[TrainableAttempt]
+    credits: Sequence[Credit] | None
+    """None where it has no signal."""
 
 
-def _weigh(
-    scored: Sequence[tuple[Credit, str]], counted: Sequence[TrainableAttempt], settings: BatchSettings
-) -> list[WeightedRow]:
-    num_tokens = sum(attempt.num_sampled_tokens for attempt in counted)
-    return [
-        WeightedRow(
-            row=row,
-            group=group,
-            advantages=tuple(credit.of(turn) for turn in row.turn_index if turn >= 0),
-            weight=token_weight(
-                settings.aggregation,
-                num_tokens=num_tokens,
-                num_attempts=len(counted),
-                attempt_tokens=credit.attempt.num_sampled_tokens,
-            ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Normaliser:
+    """What the sum over an update's tokens is divided by."""
+
+    num_tokens: int
+    num_attempts: int
+
+    @classmethod
+    def of(cls, dealt: Sequence[_Dealt]) -> "_Normaliser":
+        attempts = [attempt for one in dealt for attempt in one.attempts]
+        return cls(num_tokens=sum(one.num_sampled_tokens for one in attempts), num_attempts=len(attempts))
+
+    def weight(self, attempt: TrainableAttempt, settings: BatchSettings) -> float:
+        return token_weight(
+            settings.aggregation,
+            num_tokens=self.num_tokens,
+            num_attempts=self.num_attempts,
+            attempt_tokens=attempt.num_sampled_tokens,
+            constant_tokens=settings.aggregation_tokens,
         )
-        for credit, group in scored
-        for row in credit.attempt.rows
-        if row.num_trained_tokens
-    ]
+
+
+def _weigh(dealt: Sequence[_Dealt], settings: BatchSettings, compute_all: bool) -> tuple[WeightedRow, ...]:
+    """Return the rows of one update; none where nothing can be learned from them."""
+    everyone = _Normaliser.of(dealt)
+    counted = everyone if settings.normalise == "all" else _Normaliser.of([one for one in dealt if one.credits])
+    rows: list[WeightedRow] = []
+    for one in dealt:
+        if one.credits is None and not compute_all:
+            continue
+        is_counted = one.credits is not None or settings.normalise == "all"
+        for credit in one.credits or [Credit(attempt=attempt) for attempt in one.attempts]:
+            weight = counted.weight(credit.attempt, settings) if is_counted else 0.0
+            term_weight = everyone.weight(credit.attempt, settings)
+            rows += [
+                WeightedRow(
+                    row=row,
+                    number=number,
+                    group=one.name,
+                    advantages=credit.of_row(number),
+                    weight=weight,
+                    term_weight=term_weight,
+                )
+                for number, row in enumerate(trained_rows(credit.attempt))
+            ]
+    useful = compute_all or any(any(row.advantages) for row in rows)
+    return tuple(rows) if useful else ()
