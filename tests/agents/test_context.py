@@ -246,6 +246,14 @@ def test_notes_are_asked_for_once_between_two_turns_so_that_every_episode_ends()
     assert len(policy.seen) == 6 + 5, "asked after each turn but the last, and answered by a call each time"
 
 
+def test_who_writes_no_notes_is_asked_again_when_the_conversation_has_grown() -> None:
+    # Each turn adds 60 + 4: 42 + 6 x 64 = 426 is too long, and so is what is more than 100 longer.
+    chatter = say("x" * 60)
+    _, policy = converse(NOTES, *[chatter] * 6, say(""), *[chatter] * 2, say(""), DONE)
+    asked = [messages[:-1] for messages in policy.seen if messages[-1].content == NOTES_WANTED]
+    assert [sum(len(message.content) for message in messages) for messages in asked] == [426, 426 + 2 * 64]
+
+
 def test_a_policy_without_a_meter_is_refused() -> None:
     environment = Pages()
     environment.open(TASK, 0)

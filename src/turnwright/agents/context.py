@@ -94,6 +94,8 @@ class History:
         self._limits = limits
         self._counts = meter
         self._max_sequence_length = max_sequence_length
+        self._rests_until = 0
+        """Tokens of a prompt up to which nothing is done again, lest a policy that writes no notes be asked each turn."""
 
     def add(self, reply: Message) -> None:
         """Take a reply of the policy."""
@@ -119,14 +121,18 @@ class History:
         """
         if self._limits.policy not in ("drop_oldest", "summarise"):
             return None
-        before = self._num_prompt_tokens(self.messages)
-        if before <= self._limits.context_tokens:
+        before, longest = self._num_prompt_tokens(self.messages), self._limits.max_prompt_tokens
+        must = longest is not None and before > longest
+        if before <= max(self._limits.context_tokens, self._rests_until) and not must:
             return None
-        must = self._limits.max_prompt_tokens is not None and before > self._limits.max_prompt_tokens
         least = 0 if must else self._limits.worth_tokens
         if self._limits.policy == "drop_oldest":
-            return self._drop(before, least)
-        return await self._summarise(policy, before, least)
+            change = self._drop(before, least)
+        else:
+            change = await self._summarise(policy, before, least)
+        if change is not None:
+            self._rests_until = before - change.removed_tokens + self._limits.worth_tokens
+        return change
 
     def _cut(self, message: Message) -> Message:
         limit = self._limits.tool_output_tokens
