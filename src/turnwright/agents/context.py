@@ -95,7 +95,7 @@ class History:
         self._counts = meter
         self._max_sequence_length = max_sequence_length
         self._rests_until = 0
-        """Tokens of a prompt up to which nothing is done again, lest a policy that writes no notes be asked each turn."""
+        """Tokens of a prompt up to which nothing is done again: who writes no notes is not asked at every turn."""
 
     def add(self, reply: Message) -> None:
         """Take a reply of the policy."""
