@@ -2,12 +2,10 @@ import random
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from models.tiny import FAMILIES, VOCABULARY, stock_logprobs, stock_twin, tiny_policy
 from turnwright.core.errors import AlignmentError, UnsupportedModelError
-from turnwright.models.forward import common_prefix_length, score_tokens
+from turnwright.models.forward import AskedRow, ScoreSettings, score_rows, score_states, score_tokens
 
 
 def ragged_rows(seed: int, *, prefix_length: int, num_rows: int) -> tuple[list, list, list]:
@@ -49,16 +47,6 @@ def test_scores_and_every_gradient_equal_the_stock_forward(family: str, prefix_l
         assert gap <= 1e-5 * scale, f"{name}: {gap:.2g} of {scale:.2g}"
 
 
-def test_the_prefix_is_computed_once():
-    policy = tiny_policy()
-    seen: list[int] = []
-    hook = policy.decoder.layers[0].mlp.register_forward_hook(lambda *call: seen.append(call[1][0].shape[:2].numel()))
-    shared, tail = (3, 1, 4, 1, 5, 9, 2, 6), ((7, 8), (9, 9))
-    score_tokens(policy, [shared + own for own in tail], [[False] * 8 + [True] * 2] * 2, [[1.0] * 10] * 2)
-    hook.remove()
-    assert seen == [8, 4]
-
-
 def test_entropy_is_that_of_the_tempered_distribution_and_carries_no_gradient():
     policy = tiny_policy()
     scores = score_tokens(policy, [(5, 6, 7)], [[False, False, True]], [[1.0, 1.0, 2.0]])
@@ -78,16 +66,6 @@ def test_what_stands_in_the_padding_never_matters():
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
 
 
-@given(
-    st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=12).map(tuple), min_size=1, max_size=6), st.integers(0, 9)
-)
-def test_common_prefix_length_is_the_longest(rows: list[tuple[int, ...]], limit: int):
-    expected = 0
-    while expected < min(limit, *map(len, rows)) and len({row[expected] for row in rows}) == 1:
-        expected += 1
-    assert common_prefix_length(rows, limit) == expected
-
-
 def test_a_token_without_a_predecessor_is_refused():
     with pytest.raises(AlignmentError, match="position 0"):
         score_tokens(tiny_policy(), [(1, 2)], [[True, True]], [[1.0, 1.0]])
@@ -96,3 +74,59 @@ def test_a_token_without_a_predecessor_is_refused():
 def test_a_pass_around_the_views_is_refused():
     with pytest.raises(UnsupportedModelError, match=r"call Policy\.hidden_states"):
         tiny_policy().model(input_ids=torch.tensor([[1, 2]]))
+
+
+def test_logits_in_chunks_give_the_same_scores_and_gradients():
+    policy = tiny_policy(vocab_size=5000)
+    rows, wanted, temperatures = ragged_rows(3, prefix_length=4, num_rows=14)
+    asked = [AskedRow.of(*entry) for entry in zip(rows, wanted, temperatures, strict=True)]
+    sizes: list[int] = []
+    hook = policy.model.lm_head.register_forward_hook(lambda *call: sizes.append(call[2].shape[0]))
+    found = []
+    for megabytes in (256, 1):
+        scores = score_rows(policy, asked, ScoreSettings(entropy_gradient=True, logits_memory_mb=megabytes))
+        (scores.logprobs.sum() + scores.entropy.square().sum()).backward()
+        found.append((scores, [parameter.grad.clone() for parameter in policy.model.parameters()]))
+        policy.model.zero_grad()
+    hook.remove()
+    num_wanted = sum(map(sum, wanted))
+    # A MiB holds the logits of 26 tokens and their gradient; chunks are computed again in the backward pass.
+    assert sizes[0] == num_wanted > 26
+    assert max(sizes[1:]) == 26
+    assert sum(sizes[1:]) == 2 * num_wanted
+    for name in ("logprobs", "entropy"):
+        torch.testing.assert_close(getattr(found[0][0], name), getattr(found[1][0], name), rtol=1e-5, atol=1e-5)
+    for whole, chunked in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(whole, chunked, rtol=1e-4, atol=1e-4 * whole.abs().max().item())
+
+
+def test_an_equal_prediction_is_computed_once_and_each_row_has_its_gradient():
+    policy = tiny_policy()
+    seen: list[int] = []
+    hook = policy.model.lm_head.register_forward_hook(lambda *call: seen.append(call[2].shape[0]))
+    asked = [AskedRow.of((5, 6, 7), (False, True, True), (1.0, 1.0, heat)) for heat in (1.0, 1.0, 2.0)]
+    states = torch.randn(3, 32, requires_grad=True)
+    scores = score_states(policy, states, asked, [torch.arange(3)] * 3, ScoreSettings())
+    hook.remove()
+    assert seen == [3]
+    assert torch.equal(scores.logprobs[:2], scores.logprobs[2:4])
+    weights = torch.tensor([1.0, 2.0, -3.0, 0.5, 4.0, -1.0])
+    (scores.logprobs * weights).sum().backward()
+    logits = policy.logits(twin := states.detach().requires_grad_())
+    first, second, hot = (logits[place] / heat for place, heat in ((0, 1.0), (1, 1.0), (1, 2.0)))
+    expected = first.log_softmax(-1)[6] * (1 - 3 + 4) + second.log_softmax(-1)[7] * 2.5 - hot.log_softmax(-1)[7]
+    expected.backward()
+    torch.testing.assert_close(states.grad, twin.grad)
+
+
+def test_the_entropys_gradient_is_that_of_its_definition():
+    policy = tiny_policy()
+    asked = [AskedRow.of((5, 6, 7), (False, True, True), (1.0, 1.0, 0.5))]
+    states = torch.randn(3, 32, requires_grad=True)
+    scores = score_states(policy, states, asked, [torch.arange(3)], ScoreSettings(entropy_gradient=True))
+    (scores.entropy * torch.tensor([1.0, -2.0])).sum().backward()
+    twin = states.detach().requires_grad_()
+    by_hand = torch.distributions.Categorical(logits=policy.logits(twin[:2]) / torch.tensor([[1.0], [0.5]])).entropy()
+    torch.testing.assert_close(scores.entropy, by_hand)
+    (by_hand * torch.tensor([1.0, -2.0])).sum().backward()
+    torch.testing.assert_close(states.grad, twin.grad)

@@ -1,26 +1,51 @@
 """Passes: rows in; the log-probabilities of their trained tokens, or the gradient of a loss over them, out.
 
-    rows --pack--> micro-batches --score_tokens--> loss of each --backward--> gradients add up in the parameters
+    rows --pack--> micro-batches --walk--> scores --loss, backward--> gradients add up in the parameters
 
-Everything that asks the policy about sampled tokens - update, proximal policy, reference - goes through here, so that
-all of them share prefixes alike.
+Everything that asks the policy about sampled tokens - update, proximal policy, reference, warm start - goes through
+here, so that all of them share prefixes alike. The first tree is also run dense: where the two differ, no tree is run
+any more.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from turnwright.core.trajectory import Row
-from turnwright.learner.packing import pack, shared_length
-from turnwright.models.forward import TokenScores, score_tokens
+from turnwright.learner.packing import Layout, MicroBatch, PassCost, pack
+from turnwright.learner.verification import compare_layouts
+from turnwright.learner.walk import Visit, WalkReport, walk_rows, walk_tree
+from turnwright.models.forward import LOGITS_MEMORY_MB, AskedRow, ScoreSettings, TokenScores
 from turnwright.models.load import Policy
+from turnwright.models.tree import order_rows
+
+log = logging.getLogger(__name__)
 
 PassLoss = Callable[[Sequence[int], TokenScores], Tensor]
 """Given the numbers of the rows of a pass and the scores of their trained tokens, row after row in that order, returns
 the part of the update's loss that they are; parts of an update are added up."""
+
+
+class TrainedRow(Protocol):
+    """What is asked of a row: all streams have the row's length; a ``Row`` is one."""
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """Ids of the row."""
+        ...
+
+    @property
+    def trained(self) -> Sequence[bool]:
+        """Which of them are scored; at least one, and not the first."""
+        ...
+
+    @property
+    def temperature(self) -> Sequence[float]:
+        """Temperature under which each is scored."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +53,8 @@ class PassSettings:
     """Names and meaning as in the [learner] section."""
 
     tokens_per_microbatch: int = 8192
-    layout: Literal["auto", "tree", "dense"] = "auto"
-    logits_memory_mb: int = 256
+    layout: Layout = "auto"
+    logits_memory_mb: int = LOGITS_MEMORY_MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +63,11 @@ class PassReport:
 
     num_passes: int
     num_tokens: int
-    """Tokens computed: one that several rows share behind the same prefix counts once, padding does not."""
+    """Tokens computed: one that several rows share behind the same prefix counts once."""
     num_row_tokens: int
     """Tokens of the rows, each row on its own."""
+    max_tokens_held: int = 0
+    """Most tokens whose activations were held at once."""
     num_declined: int = 0
     """Passes over rows that share tokens and ran dense, because that costs less."""
     num_fallbacks: int = 0
@@ -54,9 +81,12 @@ class Passes:
         """Take the policy that is asked and how its passes are laid out."""
         self.policy = policy
         self.settings = settings
+        self._cost = PassCost.of(policy)
+        self._verified = False
+        self._fallen_back = False
 
     @torch.no_grad()
-    def score(self, rows: Sequence[Row], groups: Sequence[str]) -> tuple[Tensor, ...]:
+    def score(self, rows: Sequence[TrainedRow], groups: Sequence[str]) -> tuple[Tensor, ...]:
         """Return the log-probabilities of each row's trained tokens under the policy as it is now, [t_i] each.
 
         Args:
@@ -64,15 +94,17 @@ class Passes:
             groups: Name of the group of each row; rows of one group share the most.
         """
         found: list[Tensor] = [torch.empty(0)] * len(rows)
-        for members in self._pack(rows, groups):
-            scores = self._score_pass([rows[index] for index in members])
-            parts = scores.logprobs.split([rows[index].num_trained_tokens for index in members])
+
+        def keep(members: Sequence[int], scores: TokenScores) -> None:
+            parts = scores.logprobs.split([sum(rows[index].trained) for index in members])
             for index, part in zip(members, parts, strict=True):
                 found[index] = part
+
+        self._run(rows, groups, keep, entropy_gradient=False)
         return tuple(found)
 
     def accumulate(
-        self, rows: Sequence[Row], groups: Sequence[str], loss: PassLoss, *, entropy_gradient: bool = False
+        self, rows: Sequence[TrainedRow], groups: Sequence[str], loss: PassLoss, *, entropy_gradient: bool = False
     ) -> PassReport:
         """Add the gradient of a loss over the rows to the parameters' gradients.
 
@@ -82,27 +114,70 @@ class Passes:
             loss: Called once per pass; together its calls see each row once.
             entropy_gradient: Let ``TokenScores.entropy`` carry a gradient, for a loss that has the entropy in it.
         """
-        packed = self._pack(rows, groups)
-        num_tokens = 0
-        for members in packed:
-            chosen = [rows[index] for index in members]
-            loss(members, self._score_pass(chosen, entropy_gradient)).backward()
-            first = min(row.trained.index(True) for row in chosen)
-            shared = shared_length([row.token_ids for row in chosen], [first])
-            num_tokens += shared + sum(len(row.token_ids) - shared for row in chosen)
-        num_row_tokens = sum(len(row.token_ids) for row in rows)
-        return PassReport(num_passes=len(packed), num_tokens=num_tokens, num_row_tokens=num_row_tokens)
 
-    def _pack(self, rows: Sequence[Row], groups: Sequence[str]) -> list[list[int]]:
-        first = [row.trained.index(True) for row in rows]
-        ids = [row.token_ids for row in rows]
-        return pack(ids, first, groups, budget=self.settings.tokens_per_microbatch)
+        def descend(members: Sequence[int], scores: TokenScores) -> None:
+            loss(members, scores).backward()
 
-    def _score_pass(self, rows: Sequence[Row], entropy_gradient: bool = False) -> TokenScores:
-        return score_tokens(
-            self.policy,
-            [row.token_ids for row in rows],
-            [row.trained for row in rows],
-            [row.temperature for row in rows],
-            entropy_gradient=entropy_gradient,
+        return self._run(rows, groups, descend, entropy_gradient=entropy_gradient)
+
+    def _run(
+        self, rows: Sequence[TrainedRow], groups: Sequence[str], visit: Visit, *, entropy_gradient: bool
+    ) -> PassReport:
+        scoring = ScoreSettings(entropy_gradient=entropy_gradient, logits_memory_mb=self.settings.logits_memory_mb)
+        asked = [AskedRow.of(row.token_ids, row.trained, row.temperature) for row in rows]
+        batches = self._pack(rows, groups)
+        first = next((batch for batch in batches if batch.tree), None)
+        if first is not None and not self._verified:
+            self._verify([asked[index] for index in first.rows], first.shared, scoring)
+            batches = self._pack(rows, groups)
+        reports = [self._walk(batch, asked, visit, scoring) for batch in batches]
+        return PassReport(
+            num_passes=sum(report.num_passes for report in reports),
+            num_tokens=sum(report.num_tokens for report in reports),
+            num_row_tokens=sum(len(row.token_ids) for row in rows),
+            max_tokens_held=max((report.max_tokens_held for report in reports), default=0),
+            num_declined=sum(batch.declined for batch in batches),
+            num_fallbacks=int(self._fallen_back),
         )
+
+    def _pack(self, rows: Sequence[TrainedRow], groups: Sequence[str]) -> list[MicroBatch]:
+        ids = [row.token_ids for row in rows]
+        return pack(
+            order_rows(ids, groups),
+            [len(row) for row in ids],
+            groups,
+            budget=self.settings.tokens_per_microbatch,
+            layout="dense" if self._fallen_back else self.settings.layout,
+            cost=self._cost,
+        )
+
+    def _walk(self, batch: MicroBatch, asked: Sequence[AskedRow], visit: Visit, scoring: ScoreSettings) -> WalkReport:
+        def visit_numbered(members: Sequence[int], scores: TokenScores) -> None:
+            visit([batch.rows[member] for member in members], scores)
+
+        rows = [asked[index] for index in batch.rows]
+        if not batch.tree:
+            return walk_rows(self.policy, rows, visit_numbered, scoring)
+        budget = self.settings.tokens_per_microbatch
+        return walk_tree(self.policy, rows, batch.shared, visit_numbered, scoring, budget=budget)
+
+    def _verify(self, rows: Sequence[AskedRow], shared: Sequence[int], scoring: ScoreSettings) -> None:
+        """Compare the first tree with dense passes; fall back for good where it differs."""
+        self._verified = True
+        budget = self.settings.tokens_per_microbatch
+        try:
+            found = compare_layouts(self.policy, rows, shared, scoring, budget=budget)
+        except Exception as error:
+            # Boundary: compilers of GPU kernels raise what they like, and dense passes need none of them.
+            if self.policy.device.type == "cpu":
+                raise
+            reason = f"cannot be computed on {self.policy.device}: {error!r}"
+        else:
+            if found.agrees:
+                return
+            reason = (
+                f"differ from dense passes over the same {len(rows)} rows by {found.logprob_gap:.2g} in log-probability"
+                f" and {found.gradient_gap:.2g} in gradient (at {found.worst!r}; expected at most {found.limit:g})"
+            )
+        self._fallen_back = True
+        log.warning("prefix trees %s: all passes of this run are dense from now on (learner.layout)", reason)

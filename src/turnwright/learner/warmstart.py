@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from turnwright.core.trajectory import Demonstration
 from turnwright.learner.optimizer import Optimizer
-from turnwright.learner.packing import pack
-from turnwright.models.forward import score_tokens
+from turnwright.learner.passes import Passes, PassSettings
+from turnwright.models.forward import TokenScores
 from turnwright.models.load import Policy
 
 
@@ -38,24 +39,10 @@ def supervise(
 
     Raises TrainingError when a gradient is not finite; the weights are then those before the update.
     """
+    passes = Passes(policy, PassSettings(tokens_per_microbatch=tokens_per_microbatch))
     for update, batch in enumerate(batches, start=1):
         learning_rate = optimizer.learning_rate()
-        total_weight = sum(sum(demonstration.weights) for demonstration in batch)
-        rows = [demonstration.token_ids for demonstration in batch]
-        first = [_first_learned(demonstration) for demonstration in batch]
-        loss = 0.0
-        for members in pack(rows, first, [row.key.task_id for row in batch], budget=tokens_per_microbatch):
-            chosen = [batch[index] for index in members]
-            weights = [weight for demonstration in chosen for weight in demonstration.weights if weight > 0]
-            scores = score_tokens(
-                policy,
-                [demonstration.token_ids for demonstration in chosen],
-                [[weight > 0 for weight in demonstration.weights] for demonstration in chosen],
-                [[1.0] * len(demonstration.token_ids) for demonstration in chosen],
-            )
-            part = -(scores.logprobs * torch.tensor(weights, device=policy.device)).sum() / total_weight
-            part.backward()
-            loss += part.item()
+        loss = _accumulate(passes, batch)
         num_tokens = sum(weight > 0 for demonstration in batch for weight in demonstration.weights)
         grad_norm = optimizer.step()
         yield SupervisedUpdate(
@@ -63,5 +50,33 @@ def supervise(
         )
 
 
-def _first_learned(demonstration: Demonstration) -> int:
-    return next(position for position, weight in enumerate(demonstration.weights) if weight > 0)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lesson:
+    """A demonstration as a row to learn from."""
+
+    token_ids: Sequence[int]
+    trained: Sequence[bool]
+    temperature: Sequence[float]
+
+
+def _accumulate(passes: Passes, batch: Sequence[Demonstration]) -> float:
+    """Leave the gradient of a batch in the parameters and return its loss."""
+    total_weight = sum(sum(demonstration.weights) for demonstration in batch)
+    parts: list[Tensor] = []
+
+    def loss(members: Sequence[int], scores: TokenScores) -> Tensor:
+        weights = [weight for index in members for weight in batch[index].weights if weight > 0]
+        part = -(scores.logprobs * torch.tensor(weights, device=scores.logprobs.device)).sum() / total_weight
+        parts.append(part.detach())
+        return part
+
+    lessons = [
+        _Lesson(
+            token_ids=one.token_ids,
+            trained=[weight > 0 for weight in one.weights],
+            temperature=[1.0] * len(one.token_ids),
+        )
+        for one in batch
+    ]
+    passes.accumulate(lessons, [one.key.task_id for one in batch], loss)
+    return sum(part.item() for part in parts)

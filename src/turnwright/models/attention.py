@@ -3,13 +3,16 @@
 A forward pass of ours calls ``model(..., kv=view)``. Hugging Face hands the keyword down to every layer's attention,
 which asks the view to attend. The view owns what keys and values exist beyond the tokens of this pass:
 
-    PrefixView        nothing before; remembers the keys and values of a prefix        (learner and engine)
-    AfterPrefixView   rows of equal position behind one prefix, differentiable         (learner)
+    PrefixView        nothing before; remembers the keys and values of a prefix        (engine)
+    RowsView          rows one after the other, sharing nothing                        (learner, dense layout)
+    TreeView          the tree of rows that share prefixes, behind a path, on a CPU    (learner; tree_attention.py)
+    FlexView          the same on a GPU                                                (learner; flex.py)
     SlotView          rows of unequal length in preallocated slots, behind prefixes    (inference/local_cache.py)
 
 Legend: B rows, H query heads, K key-value heads, S tokens of this pass, P prefix tokens, D head width.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -83,29 +86,17 @@ class PrefixView:
         return mixed.transpose(1, 2)
 
 
-class AfterPrefixView:
-    """Rows behind one prefix [1, K, P, D]; gradients flow into the prefix, once for all rows.
+class RowsView:
+    """Rows laid out one after the other as one [1, ., N, .], each causal in itself: no padding and no mask."""
 
-    Right padding needs no mask: a padded position is only ever seen by later padded positions.
-    """
-
-    def __init__(self, prefix: PrefixView, num_tokens: int) -> None:
-        """Prepare the mask of rows of ``num_tokens`` behind ``prefix``."""
-        self.prefix = prefix
-        self.mask = torch.zeros(num_tokens, prefix.length + num_tokens)
-        self.mask.masked_fill_(torch.ones_like(self.mask, dtype=torch.bool).triu(prefix.length + 1), float("-inf"))
+    def __init__(self, lengths: Sequence[int]) -> None:
+        """Prepare for rows of these lengths, which sum to N."""
+        self.lengths = list(lengths)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
-        """Attend to the whole prefix and causally to the row itself."""
-        rows = query.shape[0]
-        keys = torch.cat([self.prefix.keys[layer].expand(rows, -1, -1, -1), key], dim=2)
-        values = torch.cat([self.prefix.values[layer].expand(rows, -1, -1, -1), value], dim=2)
-        mixed = scaled_dot_product_attention(
-            query,
-            keys,
-            values,
-            attn_mask=self.mask.to(query.device, query.dtype),
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        return mixed.transpose(1, 2)
+        """Attend row by row."""
+        grouped = query.shape[1] != key.shape[1]
+        # Splitting has a cheap gradient, one concatenation; that of slicing fills a tensor of N tokens per slice.
+        rows = zip(*(tensor.split(self.lengths, dim=2) for tensor in (query, key, value)), strict=True)
+        mixed = [scaled_dot_product_attention(*row, is_causal=True, scale=scaling, enable_gqa=grouped) for row in rows]
+        return torch.cat(mixed, dim=2).transpose(1, 2)

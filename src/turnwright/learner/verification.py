@@ -1,0 +1,122 @@
+"""Verification: the same rows as a tree and dense; do scores and gradients agree? Weights and gradients stay as they are.
+
+The loss that is compared gives each token a weight of its own and either sign, so that a wrong token cannot hide behind
+a right one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from turnwright.learner.walk import Visit, walk_rows, walk_tree
+from turnwright.models.forward import AskedRow, ScoreSettings, TokenScores
+from turnwright.models.load import Policy
+
+RELATIVE_LIMIT = {torch.float32: 1e-4}
+"""Largest difference relative to the dense result that is still rounding."""
+COARSE_LIMIT = 5e-2
+"""The same in reduced precision, whose every operation rounds at 4e-3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """How far a tree is from dense passes over the same rows."""
+
+    logprob_gap: float
+    """Root mean square difference of the log-probabilities, relative to their own; in absolute terms below 1."""
+    gradient_gap: float
+    """Norm of a parameter's difference relative to the norm of its gradient, at worst."""
+    worst: str
+    """The parameter it is."""
+    limit: float
+
+    @property
+    def agrees(self) -> bool:
+        """Tell whether both differences are rounding."""
+        return self.logprob_gap <= self.limit and self.gradient_gap <= self.limit
+
+
+def compare_layouts(
+    policy: Policy, rows: Sequence[AskedRow], shared: Sequence[int], settings: ScoreSettings, *, budget: int
+) -> Comparison:
+    """Run rows as a tree and dense.
+
+    Args:
+        policy: Its gradients are put aside meanwhile.
+        rows: In an order in which equal prefixes are neighbours.
+        shared: Leading tokens that each row shares with the one before it.
+        settings: How states become scores.
+        budget: Most tokens held at once by the tree; the dense passes run row by row.
+    """
+    parameters = {name: tensor for name, tensor in policy.model.named_parameters() if tensor.requires_grad}
+    kept = {name: tensor.grad for name, tensor in parameters.items()}
+    found: list[tuple[Tensor, dict[str, Tensor]]] = []
+    try:
+        for tree in (True, False):
+            for tensor in parameters.values():
+                tensor.grad = None
+            logprobs = _run(policy, rows, shared if tree else None, settings, budget, bool(parameters))
+            gradients = {name: tensor.grad for name, tensor in parameters.items() if tensor.grad is not None}
+            found.append((logprobs, gradients))
+    finally:
+        for name, tensor in parameters.items():
+            tensor.grad = kept[name]
+    (ours, our_gradients), (dense, dense_gradients) = found
+    norms = {name: gradient.norm().item() for name, gradient in dense_gradients.items()}
+    # A gradient that is 0 but for rounding is measured by the others'.
+    floor = 0.01 * max(norms.values(), default=1.0)
+    gaps = {
+        name: (our_gradients.get(name, torch.zeros(())) - gradient).norm().item() / max(norms[name], floor)
+        for name, gradient in dense_gradients.items()
+    }
+    worst = max(gaps, key=gaps.__getitem__, default="")
+    scale = max(1.0, dense.square().mean().sqrt().item())
+    return Comparison(
+        logprob_gap=(ours - dense).square().mean().sqrt().item() / scale,
+        gradient_gap=gaps.get(worst, 0.0),
+        worst=worst,
+        limit=RELATIVE_LIMIT.get(policy.model.dtype, COARSE_LIMIT),
+    )
+
+
+def _run(
+    policy: Policy,
+    rows: Sequence[AskedRow],
+    shared: Sequence[int] | None,
+    settings: ScoreSettings,
+    budget: int,
+    backward: bool,
+) -> Tensor:
+    """Return the log-probabilities of all rows; with ``backward`` leave the gradients in the parameters."""
+    parts: list[Tensor] = [torch.empty(0)] * len(rows)
+
+    def visit_from(first: int) -> Visit:
+        def visit(members: Sequence[int], scores: TokenScores) -> None:
+            sizes = [len(rows[first + member].wanted) for member in members]
+            for member, part in zip(members, scores.logprobs.detach().split(sizes), strict=True):
+                parts[first + member] = part
+            if not backward:
+                return
+            weights = torch.cat([_weights(first + member, size) for member, size in zip(members, sizes, strict=True)])
+            loss = scores.logprobs
+            if settings.entropy_gradient:
+                loss = loss + scores.entropy
+            (loss * weights.to(loss.device)).sum().backward()
+
+        return visit
+
+    with torch.set_grad_enabled(backward):
+        if shared is not None:
+            walk_tree(policy, rows, shared, visit_from(0), settings, budget=budget)
+        else:
+            for number, row in enumerate(rows):
+                walk_rows(policy, [row], visit_from(number), settings)
+    return torch.cat(parts)
+
+
+def _weights(row: int, count: int) -> Tensor:
+    """Return weights of either sign and size 0.5 to 1 that repeat neither within a row nor between rows."""
+    number = torch.arange(count) + 31.0 * row
+    return torch.where(number.long() % 2 == 0, 1.0, -1.0) * (0.75 + 0.25 * (0.7 * number).sin())

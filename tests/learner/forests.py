@@ -1,0 +1,114 @@
+"""Rows that share prefixes in every way there is, and the loss and gradients that a stock model has on them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from turnwright.models.forward import AskedRow, TokenScores
+from turnwright.models.load import Policy
+from turnwright.models.tree import order_rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOf:
+    """A row with what is asked of it and what its loss needs."""
+
+    token_ids: tuple[int, ...]
+    wanted: tuple[bool, ...]
+    temperatures: tuple[float, ...]
+    advantage: float
+    sampled_logprob: float
+
+    @property
+    def num_wanted(self) -> int:
+        return sum(self.wanted)
+
+
+@st.composite
+def forests(draw: st.DrawFn) -> list[AskedOf]:
+    """Rows over few ids, so that they part anywhere: at the first token, within each other's replies, or never."""
+    stems = draw(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), min_size=1, max_size=3))
+    rows: list[AskedOf] = []
+    for _ in range(draw(st.integers(1, 6))):
+        own = draw(st.lists(st.integers(0, 2), min_size=1, max_size=6))
+        ids = tuple(19 * one + 3 for one in (*draw(st.sampled_from(stems)), *own))
+        flags = draw(st.lists(st.booleans(), min_size=len(ids) - 1, max_size=len(ids) - 1))
+        if not any(flags):
+            flags[-1] = True
+        rows.append(
+            AskedOf(
+                token_ids=ids,
+                wanted=(False, *flags),
+                temperatures=tuple(draw(st.sampled_from((0.7, 1.0, 1.5))) for _ in ids),
+                advantage=draw(st.floats(-2, 2)),
+                sampled_logprob=draw(st.floats(-5, -3)),
+            )
+        )
+    return rows
+
+
+def in_order(rows: Sequence[AskedOf]) -> tuple[list[AskedOf], list[AskedRow], tuple[int, ...]]:
+    """Return rows in the order of their tree, as they are asked, and what each shares with the one before it."""
+    order = order_rows([row.token_ids for row in rows], ["one group"] * len(rows))
+    ordered = [rows[index] for index in order.rows]
+    asked = [AskedRow.of(row.token_ids, row.wanted, row.temperatures) for row in ordered]
+    return ordered, asked, order.shared
+
+
+def loss_of(rows: Sequence[AskedOf], scores: TokenScores) -> Tensor:
+    """Clipped ratios to each row's own sampler, a sequence ratio, a divergence and an entropy bonus."""
+    counts = torch.tensor([row.num_wanted for row in rows])
+    sampled = torch.tensor([row.sampled_logprob for row in rows]).repeat_interleave(counts)
+    advantages = torch.tensor([row.advantage for row in rows]).repeat_interleave(counts)
+    gap = scores.logprobs - sampled
+    ratio = (0.1 * gap).exp()
+    clipped = torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
+    sequences = torch.stack([part.mean().mul(0.1).exp() for part in gap.split(counts.tolist())])
+    whole = (sequences * torch.tensor([row.advantage for row in rows])).sum()
+    return -clipped.sum() - whole + 0.05 * 0.5 * gap.square().sum() - 0.1 * scores.entropy.sum()
+
+
+def stock_scores(model: PreTrainedModel, row: AskedOf) -> TokenScores:
+    """Score one row by a plain forward pass over the whole of it."""
+    token_ids = torch.tensor([row.token_ids])
+    logits = model(input_ids=token_ids, use_cache=False).logits[0].float()
+    positions = [position for position, flag in enumerate(row.wanted) if flag]
+    scale = torch.tensor([[row.temperatures[position]] for position in positions])
+    logprobs = (logits[[position - 1 for position in positions]] / scale).log_softmax(-1)
+    return TokenScores(
+        logprobs=logprobs.gather(1, token_ids[0, positions, None])[:, 0],
+        entropy=-(logprobs.exp() * logprobs).sum(-1),
+    )
+
+
+def gradients_of(parameters: Callable[[], Sequence[tuple[str, torch.nn.Parameter]]]) -> dict[str, Tensor]:
+    """Return a copy of all gradients there are, and clear them."""
+    found = {name: tensor.grad.clone() for name, tensor in parameters() if tensor.grad is not None}
+    for _, tensor in parameters():
+        tensor.grad = None
+    return found
+
+
+def stock_loss_and_gradients(model: PreTrainedModel, rows: Sequence[AskedOf]) -> tuple[float, dict[str, Tensor]]:
+    """Return what row-by-row passes of the stock model give."""
+    total = sum(loss_of([row], stock_scores(model, row)) for row in rows)
+    total.backward()
+    return total.item(), gradients_of(lambda: list(model.named_parameters()))
+
+
+def trained(policy: Policy) -> list[tuple[str, torch.nn.Parameter]]:
+    return [(name, tensor) for name, tensor in policy.model.named_parameters() if tensor.requires_grad]
+
+
+def require_equal(found: dict[str, Tensor], expected: dict[str, Tensor], *, limit: float = 1e-5) -> None:
+    """Hold every gradient within ``limit`` of the largest entry of the expected one, or of a twentieth of all."""
+    largest = max(tensor.abs().max().item() for tensor in expected.values())
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        scale = max(tensor.abs().max().item(), 0.05 * largest)
+        gap = (found[name] - tensor).abs().max().item()
+        assert gap <= limit * scale, f"{name}: {gap:.2g} of {scale:.2g}"

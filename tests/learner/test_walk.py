@@ -1,0 +1,184 @@
+import gc
+import weakref
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from learner.forests import (
+    AskedOf,
+    forests,
+    gradients_of,
+    in_order,
+    loss_of,
+    require_equal,
+    stock_loss_and_gradients,
+    trained,
+)
+from models.tiny import FAMILIES, stock_twin, tiny_policy
+from turnwright.learner.walk import WalkReport, walk_rows, walk_tree
+from turnwright.models.forward import ScoreSettings, TokenScores
+from turnwright.models.load import Policy
+
+POLICIES = {family: tiny_policy(family) for family in FAMILIES}
+TWINS = {family: stock_twin(policy) for family, policy in POLICIES.items()}
+EVERYTHING = ScoreSettings(entropy_gradient=True)
+
+
+def asked_of(
+    *token_ids: int, wanted: Sequence[int], advantage: float = 1.0, sampled: float = -4.0, heat: float = 1.0
+) -> AskedOf:
+    return AskedOf(
+        token_ids=token_ids,
+        wanted=tuple(position in wanted for position in range(len(token_ids))),
+        temperatures=(heat,) * len(token_ids),
+        advantage=advantage,
+        sampled_logprob=sampled,
+    )
+
+
+DIVERGENT_FIRST_TOKEN = [asked_of(1, 2, 3, wanted=[2]), asked_of(4, 2, 3, wanted=[1, 2], advantage=-1.0)]
+ONE_A_PREFIX_OF_ANOTHER = [asked_of(1, 2, 3, wanted=[1, 2]), asked_of(1, 2, 3, 4, 5, wanted=[2, 4], advantage=-2.0)]
+IDENTICAL_LEAVES = [asked_of(1, 2, 3, wanted=[2], advantage=one, sampled=one - 4) for one in (2.0, -0.5, -1.0)]
+OTHER_MASKS = [asked_of(1, 2, 3, 4, wanted=[1, 3]), asked_of(1, 2, 3, 5, wanted=[2, 3], advantage=-1.5)]
+OTHER_TEMPERATURES = [asked_of(1, 2, 3, wanted=[1, 2], heat=0.7), asked_of(1, 2, 3, 4, wanted=[1, 2], heat=1.5)]
+
+
+def walked(
+    policy: Policy, rows: Sequence[AskedOf], budget: int, scoring: ScoreSettings = EVERYTHING
+) -> tuple[float, WalkReport]:
+    """Walk rows as a tree, leave the gradient, return the loss."""
+    ordered, asked, shared = in_order(rows)
+    losses: list[float] = []
+
+    def visit(members: Sequence[int], scores: TokenScores) -> None:
+        loss = loss_of([ordered[member] for member in members], scores)
+        loss.backward()
+        losses.append(loss.item())
+
+    report = walk_tree(policy, asked, shared, visit, scoring, budget=budget)
+    return sum(losses), report
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@example(rows=DIVERGENT_FIRST_TOKEN, budget=99)
+@example(rows=ONE_A_PREFIX_OF_ANOTHER, budget=99)
+@example(rows=ONE_A_PREFIX_OF_ANOTHER, budget=1)
+@example(rows=IDENTICAL_LEAVES, budget=99)
+@example(rows=IDENTICAL_LEAVES, budget=1)
+@example(rows=OTHER_MASKS, budget=99)
+@example(rows=OTHER_MASKS, budget=4)
+@example(rows=OTHER_TEMPERATURES, budget=99)
+@settings(max_examples=15)
+@given(rows=forests(), budget=st.integers(1, 40))
+def test_loss_and_every_gradient_of_a_tree_equal_the_stock_models(family: str, rows: list[AskedOf], budget: int):
+    policy, twin = POLICIES[family], TWINS[family]
+    expected_loss, expected = stock_loss_and_gradients(twin, rows)
+    loss, report = walked(policy, rows, budget)
+    assert loss == pytest.approx(expected_loss, rel=1e-5, abs=1e-4)
+    require_equal(gradients_of(lambda: trained(policy)), expected)
+    prefixes = {row.token_ids[:stop] for row in rows for stop in range(1, len(row.token_ids) + 1)}
+    assert report.num_tokens == len(prefixes)
+    if len(prefixes) <= budget:
+        assert report.num_passes == 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_dense_pass_equals_the_stock_model(family: str):
+    policy, rows = POLICIES[family], [*ONE_A_PREFIX_OF_ANOTHER, *DIVERGENT_FIRST_TOKEN, *OTHER_TEMPERATURES]
+    expected_loss, expected = stock_loss_and_gradients(TWINS[family], rows)
+    asked = in_order(rows)[1]
+    ordered = in_order(rows)[0]
+    losses: list[float] = []
+
+    def visit(members: Sequence[int], scores: TokenScores) -> None:
+        loss = loss_of([ordered[member] for member in members], scores)
+        loss.backward()
+        losses.append(loss.item())
+
+    report = walk_rows(policy, asked, visit, EVERYTHING)
+    assert sum(losses) == pytest.approx(expected_loss, rel=1e-5, abs=1e-4)
+    require_equal(gradients_of(lambda: trained(policy)), expected)
+    assert report == WalkReport(num_passes=1, num_tokens=21, max_tokens_held=21)
+
+
+class TokensHeld:
+    """Counts the tokens whose activations the gate of the first layer's MLP is holding for a backward pass."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.width = int(policy.model.config.intermediate_size)
+        self.most = 0
+        self._held: weakref.WeakSet[Held] = weakref.WeakSet()
+
+    def pack(self, tensor: torch.Tensor) -> "Held":
+        held = Held(tensor)
+        if tensor.ndim == 3 and tensor.shape[-1] == self.width:
+            self._held.add(held)
+            # Three tensors of this width are saved per layer and token: the gate, what it lets through, the product.
+            self.most = max(self.most, sum(one.tensor.shape[1] for one in self._held))
+        return held
+
+
+class Held:
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+
+def nested_rows() -> list[AskedOf]:
+    """16 rows that part at three depths: 20 tokens, then 4 x 10, then 16 x 8: 188 in all."""
+    return [
+        asked_of(
+            *(one % 61 for one in range(1, 21)),
+            *(outer + one for one in range(1, 11)),
+            *((outer + 7 * inner + 3 * one) % 61 for one in range(1, 9)),
+            wanted=[5, 25, 31, 37],
+            advantage=outer - inner,
+        )
+        for outer in (11, 21, 31, 41)
+        for inner in range(4)
+    ]
+
+
+def tokens_held(budget: int) -> tuple[int, WalkReport]:
+    policy = tiny_policy("llama")
+    counted = TokensHeld(policy)
+    with torch.autograd.graph.saved_tensors_hooks(counted.pack, lambda held: held.tensor):
+        gc.collect()
+        _, report = walked(policy, nested_rows(), budget)
+    return counted.most, report
+
+
+def test_no_more_than_a_path_and_one_chunk_is_held():
+    whole, report = tokens_held(999)
+    assert (report.num_passes, report.num_tokens, report.max_tokens_held) == (1, 188, 188)
+    tight, walked_report = tokens_held(40)
+    # Behind 20 + 10 tokens there is room for one leaf of 8: a pass per leaf, per inner trunk, and the outer trunk.
+    assert (walked_report.num_passes, walked_report.num_tokens) == (21, 188)
+    assert walked_report.max_tokens_held == 38
+    assert tight / whole == pytest.approx(38 / 188, rel=1e-6)
+
+
+def test_a_tree_of_any_depth_is_walked_exactly():
+    policy = POLICIES["qwen3"]
+    expected_loss, expected = stock_loss_and_gradients(TWINS["qwen3"], nested_rows())
+    for budget in (40, 60, 100):
+        loss, report = walked(policy, nested_rows(), budget)
+        assert loss == pytest.approx(expected_loss, rel=1e-5)
+        require_equal(gradients_of(lambda: trained(policy)), expected)
+        assert report.max_tokens_held <= budget
+
+
+def test_the_same_walk_gives_the_same_bits():
+    policy = POLICIES["qwen3"]
+    found = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for _ in range(2):
+            loss, _ = walked(policy, nested_rows(), 60)
+            found.append((loss, gradients_of(lambda: trained(policy))))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(found[0][1][name], gradient) for name, gradient in found[1][1].items())
