@@ -25,7 +25,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,6 @@ from pathlib import Path
 from turnwright.config import RunConfig
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt, Group
-from turnwright.core.outcome import Failed
 from turnwright.core.protocols import Sink
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
@@ -53,9 +52,9 @@ from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.batches import Batches, Dealt
+from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
-from turnwright.rollout.filling import MadeGroup, StepGroups, collect_groups, filling_metrics, make_group
+from turnwright.rollout.filling import StepGroups, collect_groups, filling_metrics, make_groups
 from turnwright.rollout.guards import require_few_failures, require_few_repetitions
 from turnwright.rollout.metrics import attempt_metrics, group_metrics, with_domains
 from turnwright.rollout.repetition import RepetitionSettings, describe_worst
@@ -212,46 +211,35 @@ class Controller:
 
     async def _collect(self, step: int, finished: Sequence[Attempt]) -> StepGroups:
         """Collect the groups of a step; attempts that an interrupted process finished are not made again."""
-        # A failed attempt is made again: what broke may have been mended since.
-        known = {a.episode.key: a for a in finished if not isinstance(a.episode.outcome, Failed)}
-        section = self.config.rollout
+        config, left = self.config, {attempt.episode.key: attempt for attempt in finished}
+
+        def play(wanted: Sequence[Wanted]) -> Awaitable[list[Attempt]]:
+            return self._collect_attempts(
+                wanted,
+                seed=config.run.seed,
+                temperature=config.sampling.temperature,
+                on_attempt=lambda attempt: self.writer.attempt(step, attempt),
+            )
 
         def on_round(collected: StepGroups) -> None:
-            if self.batches.domains or section.fill_rounds:
+            if self.batches.domains or config.rollout.fill_rounds:
                 self.writer.batch(collected.record(step))
             self._require_health(step, collected)
 
         collected = await collect_groups(
             step,
             self.batches,
-            lambda dealt: self._make_groups(step, dealt, known),
+            lambda dealt: make_groups(dealt, config.algorithm.group_size, play, left, self._repetition),
             taken=self._taken,
-            fill_rounds=section.fill_rounds,
+            fill_rounds=config.rollout.fill_rounds,
             is_live=lambda group: is_live(group, self.components.step_settings.batch),
             on_round=on_round,
         )
         if repetitions := collected.repetitions.values():
             worst = describe_worst(repetitions, self.components.renderer.decode)
-            log.warning("step %d: left out %d attempts that repeat themselves: %s", step, len(repetitions), worst)
+            message = "step %d: left out %d attempts that repeat themselves, the worst is %s"
+            log.warning(message, step, len(repetitions), worst)
         return collected
-
-    async def _make_groups(
-        self, step: int, dealt: Sequence[Dealt], known: Mapping[EpisodeKey, Attempt]
-    ) -> list[MadeGroup]:
-        """Make the attempts of some groups, but for the known ones, and cut them into rows."""
-        size = self.config.algorithm.group_size
-        groups = [[Wanted(task=one.task, attempt=one.epoch * size + i) for i in range(size)] for one in dealt]
-        made = await self._collect_attempts(
-            [entry for group in groups for entry in group if entry.key not in known],
-            seed=self.config.run.seed,
-            temperature=self.config.sampling.temperature,
-            on_attempt=lambda attempt: self.writer.attempt(step, attempt),
-        )
-        by_key = {**known, **{attempt.episode.key: attempt for attempt in made}}
-        return [
-            make_group(one, [by_key[entry.key] for entry in group], self._repetition)
-            for one, group in zip(dealt, groups, strict=True)
-        ]
 
     async def _validate(self, step: int) -> dict[str, float]:
         """Play the validation tasks; the random numbers are the same each time, so that curves compare policies."""
@@ -326,21 +314,20 @@ class Controller:
         return require_same_weights(components.policy, prompt, generation.token_ids, generation.logprobs)
 
     def _describe(self, groups: StepGroups) -> dict[str, float]:
-        """Return what a step's groups say: of the policy all of them, of the batch those that are trained."""
+        """Return what a step's groups say, those included that left the step for others."""
         rows, repetitions, left_out = groups.rows, groups.repetitions, groups.left_out
 
-        def of_all(some: Sequence[Group]) -> dict[str, float]:
+        def describe(some: Sequence[Group]) -> dict[str, float]:
             attempts = [attempt for group in some for attempt in group.attempts]
             keys = {attempt.episode.key for attempt in attempts}
-            found = token_metrics(attempts, [row for row in rows if row.key in keys], left_out)
+            metrics = attempt_metrics(attempts, "rollout") | group_metrics(some, batch_size=len(some))
+            metrics |= self._score(attempts, "score")
+            metrics |= token_metrics(attempts, [row for row in rows if row.key in keys], left_out)
             if self._repetition is not None:
-                found["rollout/filtered_frac"] = len(keys & repetitions.keys()) / len(keys)
-            return attempt_metrics(attempts, "rollout") | self._score(attempts, "score") | found
+                metrics["rollout/filtered_frac"] = len(keys & repetitions.keys()) / len(keys)
+            return metrics
 
-        metrics = with_domains(groups.groups, of_all)
-        metrics |= with_domains(
-            [made.group for made in groups.trained], lambda some: group_metrics(some, batch_size=len(some))
-        )
+        metrics = with_domains(groups.groups, describe)
         if self.config.rollout.fill_rounds:
             metrics |= with_domains([made.group for made in groups.replaced], filling_metrics)
             metrics["rollout/fill/rounds"] = float(groups.num_rounds)

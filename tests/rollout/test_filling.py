@@ -1,7 +1,7 @@
 """Rounds of filling: which groups leave, what takes their place, and what a crash in the middle changes."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,7 +16,15 @@ from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
 from turnwright.learner.batch import BatchSettings, build_batch, is_live
 from turnwright.learner.credit import AdvantageSettings
 from turnwright.rollout.batches import Batches, Dealt
-from turnwright.rollout.filling import MadeGroup, StepGroups, collect_groups, filling_metrics, make_group
+from turnwright.rollout.collector import Wanted
+from turnwright.rollout.filling import (
+    MadeGroup,
+    StepGroups,
+    collect_groups,
+    filling_metrics,
+    make_groups,
+    take_finished,
+)
 from turnwright.rollout.guards import require_few_failures, require_few_repetitions
 from turnwright.rollout.repetition import RepetitionSettings
 
@@ -59,33 +67,50 @@ class World:
         }
         self.batches = Batches(resolve_values(values, source="test").config, self.tasks)
         self.made: list[list[str]] = []
+        self.played: list[EpisodeKey] = []
 
-    async def make(self, dealt: Sequence[Dealt]) -> list[MadeGroup]:
+    async def make(self, dealt: Sequence[Dealt], finished: dict[EpisodeKey, Attempt]) -> list[MadeGroup]:
         self.made.append([one.task.id for one in dealt])
-        return [self.play(one) for one in dealt]
+        return await make_groups(dealt, 2, self.play, finished, RepetitionSettings(max_repeated_tokens=6))
 
-    def play(self, one: Dealt) -> MadeGroup:
-        name = one.task.id.rpartition("/")[2]
-        second: Outcome = Rewarded(value=1.0) if name.startswith(("good", "loop")) else Rewarded(value=0.0)
-        if name.startswith("broken"):
-            second = Failed(cause="tool_error")
-        attempts = [
-            attempt(one.task, 0, Rewarded(value=0.0)),
-            attempt(one.task, 1, second, LOOP if name.startswith("loop") else (3, 4)),
-        ]
-        return make_group(one, attempts, RepetitionSettings(max_repeated_tokens=6))
+    async def play(self, wanted: Sequence[Wanted]) -> list[Attempt]:
+        self.played += [entry.key for entry in wanted]
+        return [self.attempt(entry) for entry in wanted]
 
-    def collect(self, step: int = 1, fill_rounds: int = 2, taken: dict[str | None, int] | None = None) -> StepGroups:
+    def attempt(self, entry: Wanted) -> Attempt:
+        name = entry.task.id.rpartition("/")[2]
+        outcome: Outcome = Rewarded(value=0.0)
+        if entry.attempt % 2:
+            outcome = Rewarded(value=float(name.startswith(("good", "loop"))))
+            if name.startswith("broken"):
+                outcome = Failed(cause="tool_error")
+        return attempt(
+            entry.task, entry.attempt, outcome, LOOP if name.startswith("loop") and entry.attempt % 2 else (3, 4)
+        )
+
+    def collect(
+        self,
+        step: int = 1,
+        *,
+        fill_rounds: int = 2,
+        taken: Mapping[str | None, int] | None = None,
+        finished: Sequence[Attempt] = (),
+    ) -> StepGroups:
+        left = {one.episode.key: one for one in finished}
         return asyncio.run(
             collect_groups(
                 step,
                 self.batches,
-                self.make,
+                lambda dealt: self.make(dealt, left),
                 taken=taken or {},
                 fill_rounds=fill_rounds,
                 is_live=lambda group: is_live(group, BatchSettings()),
             )
         )
+
+    def groups(self) -> list[TrainableGroup]:
+        dealt = [one for step in (1, 2) for one in self.batches.deal(step)]
+        return [made.trainable for made in asyncio.run(self.make(dealt, {}))]
 
     def order(self, number: int) -> list[str]:
         return [one.task.id for step in range(1, number // SIZE + 2) for one in self.batches.deal(step)][:number]
@@ -155,7 +180,13 @@ def test_every_round_is_told_and_may_end_the_step() -> None:
     with pytest.raises(TrainingError, match="enough"):
         asyncio.run(
             collect_groups(
-                1, world.batches, world.make, taken={}, fill_rounds=5, is_live=lambda group: False, on_round=look
+                1,
+                world.batches,
+                lambda dealt: world.make(dealt, {}),
+                taken={},
+                fill_rounds=5,
+                is_live=lambda group: False,
+                on_round=look,
             )
         )
     assert (seen, len(world.made)) == ([3, 6], 2)
@@ -164,7 +195,7 @@ def test_every_round_is_told_and_may_end_the_step() -> None:
 @pytest.mark.parametrize("method", ["group_based", "group_based_per_turn", "grpo_passk", "reinforce_pp", "monte_carlo"])
 def test_a_group_is_live_where_the_learner_finds_it_so(method: str) -> None:
     world = World([f"{fate}{n}" for n, fate in enumerate(("good", "dull", "broken", "loop", "good", "dull"))])
-    groups = [world.play(one).trainable for step in (1, 2) for one in world.batches.deal(step)]
+    groups = world.groups()
     groups.append(TrainableGroup(task_id="nobody", attempts=()))
     for truncated in ("reward", "mask", "zero"):
         settings = BatchSettings(advantages=AdvantageSettings(method=method, k=2), truncated=truncated)
@@ -174,6 +205,39 @@ def test_a_group_is_live_where_the_learner_finds_it_so(method: str) -> None:
 
 def with_all_cut(group: TrainableGroup) -> TrainableGroup:
     return replace(group, attempts=tuple(replace(one, truncated=True) for one in group.attempts))
+
+
+def test_whatever_a_crash_left_is_taken_up_and_the_rest_is_made() -> None:
+    fates = ("good", "dull", "broken", "loop", "good", "dull", "good", "dull", "dull")
+    names = [f"{fate}{n}" for n, fate in enumerate(fates)]
+    whole = World(names)
+    expected = whole.collect()
+    assert {key.attempt for key in whole.played} == {0, 1}
+    by_key = {one.episode.key: one for one in expected.attempts}
+    for count in range(len(whole.played) + 1):
+        kept = [by_key[key] for key in whole.played[:count]]
+        again = World(names)
+        assert again.collect(finished=kept) == expected
+        rest = [key for key in whole.played if by_key[key] not in kept]
+        failed = [key for key in again.played if isinstance(by_key[key].episode.outcome, Failed)]
+        assert [key for key in again.played if key not in failed] == [key for key in rest if key not in failed]
+
+
+def test_what_an_interrupted_process_failed_at_is_made_again_unless_a_later_round_was_chosen_by_it() -> None:
+    first, later = Task(id="first", prompt="?"), Task(id="later", prompt="?")
+    good, broken = attempt(first, 0, Rewarded(value=1.0)), attempt(first, 1, Failed(cause="tool_error"))
+    never = EpisodeKey(task_id="first", attempt=2)
+    round_of_filling = attempt(later, 0, Failed(cause="tool_error"))
+    wanted = [good.episode.key, broken.episode.key, never]
+
+    left = {one.episode.key: one for one in (good, broken)}
+    assert take_finished(left, wanted) == {good.episode.key: good}
+    assert left == {}
+
+    left = {one.episode.key: one for one in (good, round_of_filling, broken)}
+    assert take_finished(left, wanted) == {good.episode.key: good, broken.episode.key: broken}
+    assert left == {round_of_filling.episode.key: round_of_filling}
+    assert take_finished(left, [round_of_filling.episode.key]) == {}
 
 
 def test_failures_and_repetitions_above_their_shares_stop_the_run() -> None:

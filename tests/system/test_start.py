@@ -46,7 +46,7 @@ def test_a_baseline_without_a_foothold_exits_1_and_says_what_to_do(
 def test_a_dry_run_prints_every_value_and_the_plan_and_writes_nothing(
     turnwright: Turnwright, write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
-    done = turnwright("train", write_recipe(), "--dry-run", "algorithm.group_size=5")
+    done = turnwright("train", write_recipe(), "--dry-run", "algorithm.group_size=5", "rollout.fill_rounds=3")
     assert (done.code, done.err) == (0, "")
     lines = {" ".join(line.split()) for line in done.out.splitlines()}
     assert {
@@ -55,6 +55,7 @@ def test_a_dry_run_prints_every_value_and_the_plan_and_writes_nothing(
         "algorithm.loss_fn ppo default",
         "steps 2",
         "training episodes 20",
+        "filling episodes 60",
         "validations 3",
         "sequence limit 1,024",
         "max turns 2",

@@ -42,6 +42,14 @@ class Talk(Environment):
         yield say(ANSWER.format(word.content))
 
 
+class MostlyHopeless(Talk):
+    """Two of three tasks have no reward, whatever is said."""
+
+    def reward(self, episode: Episode) -> float:
+        hopeless = int(self.task.id.rpartition("-")[2]) % 3
+        return 0.0 if hopeless else super().reward(episode)
+
+
 class RaisingTool(Talk):
     """Its tool has a bug."""
 

@@ -99,6 +99,13 @@ def test_the_interval_takes_the_group_as_the_unit():
     half = reward_half_width({"analysis/reward_variance_across_groups": 0.25, "training/num_groups": 4.0})
     assert half == pytest.approx(1.96 * 0.28867513)
     assert reward_half_width({"analysis/reward_variance_across_groups": 0.25, "training/num_groups": 1.0}) is None
+    # One of the four was replaced by another of them and is not trained.
+    filled = {"analysis/reward_variance_across_groups": 0.25, "training/num_groups": 3.0, "rollout/fill/groups": 1.0}
+    assert reward_half_width(filled) == half
+    sink, _, output = open_sink(terminal=False)
+    sink.metrics(1, STEP | {"rollout/fill/groups": 5.0})
+    sink.metrics(2, STEP | {"rollout/fill/groups": 0.0})
+    assert [line.rpartition("groups ")[2] for line in output.getvalue().splitlines()] == ["12/16, 5 replaced", "12/16"]
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (65, "1:05"), (3725, "1:02:05")])

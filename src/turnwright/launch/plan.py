@@ -50,6 +50,8 @@ class Plan:
     optimizer_updates: int
     episodes_per_step: int
     training_episodes: int
+    filling_episodes: int
+    """Further ones that rollout.fill_rounds may cost, at most."""
     validations: int
     """Including those at step 0 and at the end."""
     validation_episodes: int
@@ -88,6 +90,7 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
         optimizer_updates=num_steps * algorithm.updates_per_step,
         episodes_per_step=episodes_per_step,
         training_episodes=num_steps * episodes_per_step,
+        filling_episodes=num_steps * episodes_per_step * config.rollout.fill_rounds,
         validations=validations,
         validation_episodes=validations * validated * validation.val_group_size,
         checkpoints=ceil(num_steps / schedule.save_every) if schedule.save_every else 1,

@@ -18,8 +18,10 @@ from typing import Self
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt, Group, TrainableGroup
+from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Row
 from turnwright.rollout.batches import Batches, Dealt, Taken, batch_record
+from turnwright.rollout.collector import Wanted
 from turnwright.rollout.repetition import Repetition, RepetitionSettings, find_repetitions
 from turnwright.rollout.trainable import trainable_group
 from turnwright.rundir.records import BatchRecord
@@ -96,10 +98,47 @@ class StepGroups:
         return replace(self, trained=tuple(trained), replaced=(*self.replaced, *replaced))
 
 
-def make_group(dealt: Dealt, attempts: Sequence[Attempt], settings: RepetitionSettings | None) -> MadeGroup:
+async def make_groups(
+    dealt: Sequence[Dealt],
+    group_size: int,
+    play: Callable[[Sequence[Wanted]], Awaitable[Sequence[Attempt]]],
+    finished: dict[EpisodeKey, Attempt],
+    repetition: RepetitionSettings | None,
+) -> list[MadeGroup]:
+    """Make some groups.
+
+    Args:
+        dealt: Which ones.
+        group_size: Attempts of each.
+        play: Makes attempts.
+        finished: Attempts of the step that an interrupted process left; those of these groups are taken out of it.
+        repetition: Attempts of such replies are not trained; None = all survivors are.
+    """
+    groups = [[Wanted(task=one.task, attempt=one.epoch * group_size + i) for i in range(group_size)] for one in dealt]
+    wanted = [entry for group in groups for entry in group]
+    known = take_finished(finished, [entry.key for entry in wanted])
+    made = await play([entry for entry in wanted if entry.key not in known])
+    known |= {attempt.episode.key: attempt for attempt in made}
+    return [
+        judge_group(one, [known[entry.key] for entry in group], repetition)
+        for one, group in zip(dealt, groups, strict=True)
+    ]
+
+
+def take_finished(finished: dict[EpisodeKey, Attempt], wanted: Collection[EpisodeKey]) -> dict[EpisodeKey, Attempt]:
+    """Take the attempts of a round that need not be made again out of those that an interrupted process left.
+
+    A failed one is made again, because what broke may have been mended since; but it stays as it was when attempts of
+    later rounds are left, because those were chosen by it.
+    """
+    own = {key: finished.pop(key) for key in wanted if key in finished}
+    return {key: attempt for key, attempt in own.items() if finished or not isinstance(attempt.episode.outcome, Failed)}
+
+
+def judge_group(dealt: Dealt, attempts: Sequence[Attempt], repetition: RepetitionSettings | None) -> MadeGroup:
     """Return what became of a group's attempts; those that repeat themselves are not trained."""
     group = Group(task=dealt.task, attempts=tuple(attempts))
-    repetitions = find_repetitions(attempts, settings)
+    repetitions = find_repetitions(attempts, repetition)
     return MadeGroup(
         dealt=dealt, group=group, trainable=trainable_group(group, repetitions.keys()), repetitions=repetitions
     )

@@ -148,9 +148,10 @@ def reward_half_width(values: Mapping[str, float]) -> float | None:
     """Return half of the 95 % interval of the mean reward, with the group as the unit; None for fewer than 2 groups.
 
     Attempts of a group share their task, so only the spread between groups says how sure the mean is: with V the
-    population variance of the n group means, 1.96 sqrt(V / (n - 1)).
+    population variance of the n group means, 1.96 sqrt(V / (n - 1)). Groups that filling replaced have played too.
     """
-    variance, groups = values.get("analysis/reward_variance_across_groups"), values.get("training/num_groups", 0.0)
+    variance = values.get("analysis/reward_variance_across_groups")
+    groups = values.get("training/num_groups", 0.0) + values.get("rollout/fill/groups", 0.0)
     if variance is None or groups < 2:
         return None
     return _Z_95 * math.sqrt(variance / (groups - 1))
@@ -224,8 +225,10 @@ def _groups(values: Mapping[str, float]) -> Line | None:
         )
         if name in values
     ]
-    text = "   ".join([f"{live:.0f}/{groups:.0f} with signal", *uniform])
-    return Line(label="groups", text=text, short=f"groups {live:.0f}/{groups:.0f}")
+    text, short = "   ".join([f"{live:.0f}/{groups:.0f} with signal", *uniform]), f"groups {live:.0f}/{groups:.0f}"
+    if replaced := values.get("rollout/fill/groups"):
+        text, short = f"{text}   {replaced:.0f} replaced", f"{short}, {replaced:.0f} replaced"
+    return Line(label="groups", text=text, short=short)
 
 
 def _tools(values: Mapping[str, float]) -> Line | None:
