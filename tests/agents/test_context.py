@@ -110,7 +110,7 @@ def test_a_long_result_is_cut_before_the_policy_sees_it_and_kept_as_it_was() -> 
 def test_the_oldest_results_leave_until_there_is_room_for_many_turns() -> None:
     conversation, policy = converse(DROP, *[read(400, letter) for letter in "abcde"], DONE)
     # The opening has 42 characters: the fifth result makes it 2042. A result less is 400 - 22 = 378 less: three must
-    # leave to come below 1000.
+    # leave to come below 42 + 1958 / 2 = 1021.
     assert len("".join(message.content for message in policy.seen[0])) == 42
     assert seen(policy.seen[4]) == [text for letter in "abcd" for text in ("read", letter * 400)]
     assert seen(policy.seen[5]) == ["read", DROPPED] * 3 + ["read", "d" * 400, "read", "e" * 400]
@@ -142,7 +142,7 @@ def test_what_cannot_be_dropped_overflows_as_before() -> None:
 def test_too_little_to_be_worth_a_row_leaves_only_when_the_next_reply_would_not_fit(
     longest: int | None, dropped: int
 ) -> None:
-    # 42 + 400 + 1600: without the first result 378 are less, which is not a quarter of 2000.
+    # 42 + 400 + 1600: without the first result 378 are less, which is not a quarter of 1958.
     limits = replace(DROP, max_prompt_tokens=longest)
     conversation, policy = converse(limits, read(400), read(1600), DONE)
     assert seen(policy.seen[2])[1::2] == [DROPPED if dropped else "a" * 400, "a" * 1600]
@@ -175,7 +175,7 @@ def test_new_notes_replace_the_old_ones() -> None:
 def test_long_notes_are_cut_to_their_share() -> None:
     _, policy = converse(NOTES, *[read(180)] * 2, say("x" * 300), DONE)
     notes = policy.seen[-1][OPENING].content.removeprefix(NOTES_TAKEN)
-    assert len(notes) == 100
+    assert len(notes) == 89, "a quarter of what the opening leaves of 400"
     assert notes.startswith("xxx")
     assert "characters left out" in notes
 
@@ -208,11 +208,11 @@ def test_notes_that_the_end_of_the_sequence_cut_are_not_taken() -> None:
 
 
 def test_no_notes_are_asked_for_while_there_is_little_to_replace() -> None:
-    # 42 + 90 + 300 is above 400, but notes may have 100, and would replace 90.
-    _, policy = converse(NOTES, read(90), read(300), DONE)
-    assert seen(policy.seen[-1]) == ["read", "a" * 90, "read", "a" * 300]
+    # 42 + 85 + 300 is above 400, but notes may have 89, and would replace 85.
+    _, policy = converse(NOTES, read(85), read(300), DONE)
+    assert seen(policy.seen[-1]) == ["read", "a" * 85, "read", "a" * 300]
     # Unless the next reply would not fit: then what can leave does.
-    _, policy = converse(replace(NOTES, max_prompt_tokens=410), read(90), read(300), DONE)
+    _, policy = converse(replace(NOTES, max_prompt_tokens=410), read(85), read(300), DONE)
     assert seen(policy.seen[-1]) == ["read", DROPPED, "read", "a" * 300]
 
 
@@ -247,7 +247,7 @@ def test_notes_are_asked_for_once_between_two_turns_so_that_every_episode_ends()
 
 
 def test_who_writes_no_notes_is_asked_again_when_the_conversation_has_grown() -> None:
-    # Each turn adds 60 + 4: 42 + 6 x 64 = 426 is too long, and so is what is more than 100 longer.
+    # Each turn adds 60 + 4: 42 + 6 x 64 = 426 is too long, and so is what is more than 89 longer.
     chatter = say("x" * 60)
     _, policy = converse(NOTES, *[chatter] * 6, say(""), *[chatter] * 2, say(""), DONE)
     asked = [messages[:-1] for messages in policy.seen if messages[-1].content == NOTES_WANTED]

@@ -24,12 +24,13 @@ from turnwright.core.message import Message, ToolSpec
 from turnwright.core.protocols import ChatPolicy, PromptMeter
 
 ROOM = 0.5
-"""Share of context_tokens that results are dropped down to. A conversation that fills the rest again costs one more
-prompt of this size: with less room it would come at every turn, with more the policy would forget what it just read."""
+"""Share of what the opening leaves of context_tokens that results are dropped down to. A conversation that fills the
+rest again costs one more prompt of this size: with less room it would come at every turn, with more the policy would
+forget what it just read."""
 
 WORTH = 0.25
-"""Share of context_tokens that a change must remove to be worth a new row; with less, one waits until the next reply
-would not fit. Notes may have as much, so that they are always shorter than what they replace."""
+"""Share of the same that a change must remove to be worth a new row; with less, one waits until the next reply would
+not fit. Notes may have as much, so that they are always shorter than what they replace."""
 
 DROPPED = "[dropped to save room]"
 
@@ -52,10 +53,9 @@ class ContextLimits:
     max_prompt_tokens: int | None = None
     """Longest prompt that leaves room for a whole reply; None = any does."""
 
-    @property
-    def worth_tokens(self) -> int:
-        """Tokens that a change must remove, and most tokens of notes."""
-        return int(WORTH * self.context_tokens)
+    def worth_tokens(self, num_opening_tokens: int) -> int:
+        """Return how many tokens a change must remove, and notes may have, behind an opening of this length."""
+        return int(WORTH * (self.context_tokens - num_opening_tokens))
 
 
 class History:
@@ -90,6 +90,7 @@ class History:
         """
         self.messages = list(opening)
         self._num_opening = len(opening)
+        self._opening_tokens: int | None = None
         self._tools = tools
         self._limits = limits
         self._counts = meter
@@ -122,16 +123,19 @@ class History:
         if self._limits.policy not in ("drop_oldest", "summarise"):
             return None
         before, longest = self._num_prompt_tokens(self.messages), self._limits.max_prompt_tokens
+        if self._opening_tokens is None:
+            self._opening_tokens = before
+        worth = self._limits.worth_tokens(self._opening_tokens)
         must = longest is not None and before > longest
         if before <= max(self._limits.context_tokens, self._rests_until) and not must:
             return None
-        least = 0 if must else self._limits.worth_tokens
+        least = 0 if must else worth
         if self._limits.policy == "drop_oldest":
             change = self._drop(before, least)
         else:
-            change = await self._summarise(policy, before, least)
+            change = await self._summarise(policy, before, least, budget=worth)
         if change is not None:
-            self._rests_until = before - change.removed_tokens + self._limits.worth_tokens
+            self._rests_until = before - change.removed_tokens + worth
         return change
 
     def _cut(self, message: Message) -> Message:
@@ -147,7 +151,8 @@ class History:
         positions = [i for i in positions if len(self.messages[i].content) > len(DROPPED)]
         if not positions:
             return None
-        goal = ROOM * self._limits.context_tokens
+        opening = self._opening_tokens or 0
+        goal = opening + ROOM * (self._limits.context_tokens - opening)
         number = 1 + bisect_left(
             range(1, len(positions)),
             True,
@@ -160,9 +165,9 @@ class History:
         self.messages = shorter
         return ContextChange(dropped_results=number, removed_tokens=removed)
 
-    async def _summarise(self, policy: ChatPolicy, before: int, least: int) -> ContextChange | None:
-        """Ask for notes and put them in place of the older turns."""
-        start, budget = self._newest(), self._limits.worth_tokens
+    async def _summarise(self, policy: ChatPolicy, before: int, least: int, *, budget: int) -> ContextChange | None:
+        """Ask for notes and put them, or as many tokens of them as they may have, in place of the older turns."""
+        start = self._newest()
         opening, newest = self.messages[: self._num_opening], self.messages[start:]
         if before - self._num_prompt_tokens([*opening, *newest]) <= budget:
             return self._drop(before, least) if least == 0 else None

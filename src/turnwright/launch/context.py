@@ -1,6 +1,8 @@
 """Context policy of a run: its settings as the built-in agent takes them, refused where they cannot work."""
 
-from turnwright.agents.context import NOTES_WANTED, ContextLimits
+from math import ceil
+
+from turnwright.agents.context import NOTES_WANTED, WORTH, ContextLimits
 from turnwright.agents.shortening import missing
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError, UnsupportedModelError
@@ -30,7 +32,7 @@ def context_limits(config: RunConfig, renderer: Renderer, *, max_sequence_length
         keep_results=agent.keep_results,
         max_prompt_tokens=max_sequence_length - cap,
     )
-    line = renderer.num_text_tokens(missing(LONGEST_MISSING))
+    line = _line_tokens(renderer)
     if agent.tool_output_tokens is not None and agent.tool_output_tokens < 2 * line:
         raise ConfigError(
             f"agent.tool_output_tokens = {agent.tool_output_tokens} leaves too little of a result: the line that says "
@@ -38,14 +40,7 @@ def context_limits(config: RunConfig, renderer: Renderer, *, max_sequence_length
         )
     if agent.context_tokens is None:
         return limits
-    request = 0
-    if agent.context_policy == "summarise":
-        request = _request_tokens(renderer)
-        if limits.worth_tokens < 2 * line:
-            raise ConfigError(
-                f"agent.context_tokens = {agent.context_tokens} allows notes of {limits.worth_tokens} tokens: expected "
-                f"room for {2 * line}; raise agent.context_tokens"
-            )
+    request = _request_tokens(renderer) if agent.context_policy == "summarise" else 0
     if agent.context_tokens + request + cap > max_sequence_length:
         asked = f" + {request} (the request for notes)" if request else ""
         raise ConfigError(
@@ -54,6 +49,25 @@ def context_limits(config: RunConfig, renderer: Renderer, *, max_sequence_length
             "a reply; lower one of the first, or raise sampling.max_sequence_length"
         )
     return limits
+
+
+def require_room(limits: ContextLimits, renderer: Renderer, num_opening_tokens: int, task: str) -> None:
+    """Raise ConfigError when the prompt of a task leaves too little of ``context_tokens`` for a conversation."""
+    if limits.policy not in ("drop_oldest", "summarise"):
+        return
+    needed = 2 * _line_tokens(renderer)
+    if limits.worth_tokens(num_opening_tokens) < needed:
+        least = num_opening_tokens + ceil(needed / WORTH)
+        raise ConfigError(
+            f"agent.context_tokens = {limits.context_tokens} leaves too little behind the prompt of task {task!r}, "
+            f"which has {num_opening_tokens} tokens and always stays: expected {least} at least, and several times the "
+            "length of a tool's result more"
+        )
+
+
+def _line_tokens(renderer: Renderer) -> int:
+    """Return the tokens of the line that says how much of a text is missing."""
+    return renderer.num_text_tokens(missing(LONGEST_MISSING))
 
 
 def _request_tokens(renderer: Renderer) -> int:

@@ -19,7 +19,7 @@ from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.inference.local import LocalEngine
-from turnwright.launch.context import context_limits
+from turnwright.launch.context import context_limits, require_room
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.models.adapters import AdapterSettings
@@ -151,11 +151,7 @@ def require_fitting_prompts(player: Player, tasks: Sequence[Task], config: RunCo
     most, prompt, turns, where = 0, 0, 0, ""
     for task in tasks:
         length = len(_opening_ids(player, task))
-        if context.context_tokens and length >= context.context_tokens:
-            raise ConfigError(
-                f"agent.context_tokens = {context.context_tokens} is no more than the prompt of task {task.id!r}, "
-                f"{length} tokens, which always stays: raise it, twice as much is a good start"
-            )
+        require_room(context, player.renderer, length, task.id)
         allowed = player.max_turns(task) if all_stays else 1
         if length + allowed * per_turn > most:
             most, prompt, turns, where = length + allowed * per_turn, length, allowed, task.id
