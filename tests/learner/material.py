@@ -3,15 +3,17 @@
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
-from models.tiny import VOCABULARY, stock_logprobs, stock_twin, tiny_policy
+from models.tiny import VOCABULARY, stock_twin, tiny_policy
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.core.trajectory import Row
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.passes import Passes, PassSettings
+from turnwright.learner.reference import Reference
 from turnwright.models.load import Policy
 
 
@@ -76,30 +78,61 @@ def on_policy_groups(
 ) -> list[TrainableGroup]:
     """Return groups of multi-turn rows that the policy itself might have sampled, with exact log-probabilities."""
     generator = random.Random(seed)
-    twin = stock_twin(policy)
 
     def ids(count: int) -> list[int]:
         return [generator.randrange(VOCABULARY) for _ in range(count)]
 
     system = ids(12)
-    groups: list[TrainableGroup] = []
+    unscored: list[Row] = []
     for task, values in enumerate(rewards):
         prompt = system + ids(generator.randint(1, 8))
-        attempts: list[TrainableAttempt] = []
-        for number, reward in enumerate(values):
+        for number in range(len(values)):
             token_ids, trained = list(prompt), [False] * len(prompt)
             for _ in range(generator.randint(1, 3)):
                 reply, forced = ids(generator.randint(1, 6)), ids(generator.randint(0, 4))
                 token_ids += reply + forced
                 trained += [True] * len(reply) + [False] * len(forced)
-            temperature = generator.choice([0.8, 1.0])
-            with torch.no_grad():
-                exact = stock_logprobs(twin, token_ids, trained, [temperature] * len(token_ids))
             key = EpisodeKey(task_id=f"task-{task}", attempt=number)
-            row = make_row(key, token_ids, trained, exact.tolist(), temperature)
-            attempts.append(TrainableAttempt(key=key, reward=float(reward), rows=(row,)))
-        groups.append(group(f"task-{task}", *attempts))
-    return groups
+            temperature = generator.choice([0.8, 1.0])
+            unscored.append(make_row(key, token_ids, trained, [0.0] * sum(trained), temperature))
+    rows = iter(with_stock_logprobs(policy, unscored))
+    return [
+        group(
+            f"task-{task}",
+            *(
+                TrainableAttempt(key=row.key, reward=float(r), rows=(row,))
+                for r, row in zip(values, rows, strict=False)
+            ),
+        )
+        for task, values in enumerate(rewards)
+    ]
+
+
+@torch.no_grad()
+def with_stock_logprobs(policy: Policy, rows: Sequence[Row]) -> list[Row]:
+    """Return rows with the log-probabilities of the stock model, from one pass over all of them, padded at the end."""
+    padded = torch.zeros(len(rows), max(len(row.token_ids) for row in rows), dtype=torch.long)
+    for number, row in enumerate(rows):
+        padded[number, : len(row.token_ids)] = torch.tensor(row.token_ids)
+    logits = stock_twin(policy)(input_ids=padded, use_cache=False).logits.float()
+    found: list[Row] = []
+    for number, row in enumerate(rows):
+        length = len(row.token_ids)
+        scaled = logits[number, : length - 1] / torch.tensor(row.temperature[1:])[:, None]
+        exact = scaled.log_softmax(-1).gather(1, padded[number, 1:length, None])[:, 0].tolist()
+        values = zip([0.0, *exact], row.trained, strict=True)
+        found.append(replace(row, logprobs=tuple(value if on else 0.0 for value, on in values)))
+    return found
+
+
+class FixedReference(Reference):
+    """Gives every token a log-probability that lies so far below that of ``uniform_policy``."""
+
+    def __init__(self, log_ratio: float) -> None:
+        self.log_ratio = log_ratio
+
+    def score(self, rows: Sequence[Row], groups: Sequence[str]) -> tuple[torch.Tensor, ...]:
+        return tuple(torch.full((row.num_trained_tokens,), -math.log(VOCABULARY) - self.log_ratio) for row in rows)
 
 
 class RecordingOptimizer(Optimizer):
@@ -112,6 +145,12 @@ class RecordingOptimizer(Optimizer):
     def step(self) -> float:
         self.gradients.append([parameter.grad.clone() for parameter in self._parameters])
         return super().step()
+
+
+def frozen(policy: Policy) -> Reference:
+    """Return a policy as a reference."""
+    policy.model.requires_grad_(False)
+    return Reference(passes_of(policy))
 
 
 def passes_of(policy: Policy) -> Passes:

@@ -48,14 +48,27 @@ def test_without_normalisation_the_mean_is_subtracted_and_nothing_else():
         ("token", "live", [1 / 5, 1 / 5]),
         ("rollout", "all", [1 / (4 * 2), 1 / (4 * 3)]),
         ("rollout", "live", [1 / (2 * 2), 1 / (2 * 3)]),
+        ("sequence", "all", [1 / (4 * 2), 1 / (4 * 3)]),
+        ("constant", "all", [1 / (4 * 10), 1 / (4 * 10)]),
+        ("constant", "live", [1 / (2 * 10), 1 / (2 * 10)]),
     ],
 )
 def test_groups_without_signal_stay_in_the_normaliser_unless_told_otherwise(aggregation, normalise, expected):
-    batch = build_batch([A, B], BatchSettings(aggregation=aggregation, normalise=normalise))
+    batch = build_batch([A, B], BatchSettings(aggregation=aggregation, aggregation_tokens=10, normalise=normalise))
     assert weights(batch) == pytest.approx(expected)
-    if normalise == "live":
+    if normalise == "live" and aggregation != "constant":
         total = sum(entry.weight * entry.row.num_trained_tokens for entry in batch.updates[0])
         assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("normalise", "weight"), [("all", 1 / 10), ("live", 0.0)])
+def test_groups_without_signal_are_computed_for_the_terms_that_all_groups_have(normalise, weight: float):
+    batch = build_batch([A, B], BatchSettings(normalise=normalise), compute_all=True)
+    rows = [(entry.group, set(entry.advantages), entry.term_weight) for entry in batch.updates[0]]
+    assert rows[2:] == [("b", {0.0}, 1 / 10), ("b", {0.0}, 1 / 10)]
+    assert [entry.weight for entry in batch.updates[0]][2:] == [weight] * 2
+    assert {entry.term_weight for entry in batch.updates[0]} == {1 / 10}
+    assert (batch.num_live_groups, len(batch.advantages)) == (1, 2)
 
 
 def test_groups_without_signal_are_told_apart():

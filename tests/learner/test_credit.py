@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 import torch
 
-from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, passes_of, uniform_policy
+from learner.material import attempt, group, make_row, on_policy_groups, optimizer_of, passes_of
 from models.tiny import VOCABULARY, tiny_policy
 from turnwright.config.algorithm import AdvantageMethod, LossName
 from turnwright.core.episode import EpisodeKey
@@ -168,11 +168,3 @@ def test_every_method_with_every_loss_has_a_gradient_of_its_own() -> None:
         assert found.norm() > 0, pair
     for (one, first), (other, second) in itertools.combinations(gradients.items(), 2):
         assert (first - second).norm() > 1e-6 * first.norm(), (one, other)
-
-
-def test_gspo_refuses_an_attempt_of_several_rows() -> None:
-    policy = uniform_policy()
-    cut = group("c", attempt("c", 0, 1.0, [1.0] * 4, rows=2), attempt("c", 1, 0.0, [1.0]))
-    settings = StepSettings(batch=BatchSettings(aggregation="rollout"), loss=LossSettings(loss_fn="gspo"))
-    with pytest.raises(TrainingError, match="'c#0' was cut into 2"):
-        take_step(passes_of(policy), optimizer_of(policy), [cut], settings, step=1)
