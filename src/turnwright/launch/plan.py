@@ -62,6 +62,8 @@ class Plan:
     engine_slots: int
     """Episodes whose keys and values are held at once."""
     parameters: int
+    trained_parameters: int
+    """Fewer where adapters are trained."""
     domains: tuple[DomainPlan, ...] = ()
     """Of a mixture."""
 
@@ -80,6 +82,7 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
     algorithm, schedule, validation = config.algorithm, config.schedule, config.validation
     validated = len(components.validation_tasks[: validation.val_tasks])
     validations = 1 + ceil(num_steps / schedule.val_every) if schedule.val_every and validated else 0
+    parameters = list(components.policy.model.parameters())
     episodes_per_step = algorithm.global_batch_size * algorithm.group_size
     return Plan(
         train_tasks=len(components.train_tasks),
@@ -97,7 +100,8 @@ def plan_run(components: "Components", config: RunConfig) -> Plan:
         max_turns=components.limits.loop.max_turns,
         sequence_limit=components.engine.max_sequence_length,
         engine_slots=components.engine.num_slots,
-        parameters=sum(parameter.numel() for parameter in components.policy.model.parameters()),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trained_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         domains=tuple(_plan_domain(domain, components, batches) for domain in batches.domains),
     )
 
