@@ -68,3 +68,9 @@ def test_what_cannot_be_normalised():
         standardise([values(1, 2)], [3])
     with pytest.raises(ValueError, match="at least 2: got 1"):
         standardise([values(1)], [1])
+
+
+def test_equal_values_are_exactly_0():
+    """Whatever their mean is rounded to."""
+    found = standardise([values(0.1), values(0.1, 0.1), values(0.1)], [4, 2, 7])
+    assert [one.tolist() for one in found] == [[0.0], [0.0, 0.0], [0.0]]
