@@ -9,6 +9,7 @@ from turnwright.learner.passes import Passes, PassSettings
 from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings
 from turnwright.models.load import load_policy
+from turnwright.models.paths import is_adapter, resolve_model_path
 
 
 def optimizer_settings(config: RunConfig) -> OptimizerSettings:
@@ -89,12 +90,12 @@ def build_reference(config: RunConfig, passes: Passes) -> Reference | None:
     """Return the policy that the run began with, to measure a divergence from; None where that has no coefficient.
 
     Args:
-        config: The run; without adapters ``model.path`` is loaded once more, also when the run is resumed.
-        passes: Over the policy in training, whose base is the reference where it has adapters.
+        config: The run; ``model.path`` is loaded once more, also when the run is resumed, unless new adapters began it.
+        passes: Over the policy in training, whose base is the reference where it began with new adapters.
     """
     if not config.algorithm.kl_coefficient:
         return None
-    if passes.policy.adapted:
+    if passes.policy.adapted and not is_adapter(resolve_model_path(config.model.path)):
         return Reference(passes)
     first = load_policy(config.model.path, dtype=config.model.dtype)
     first.model.requires_grad_(False)

@@ -103,7 +103,7 @@ def load_loss(place: str) -> CustomLoss:
 
     Raises ConfigError when there is none, it takes other parameters, or what it returns cannot be trained with.
     """
-    what = f"loss {place!r}"
+    what = f"algorithm.loss_fn = {place!r}"
     function = _load(place, what)
     require_parameters(function, what, *LOSS_PARAMETERS, options=LOSS_OPTIONS, error=ConfigError)
     loss = CustomLoss(place=place, function=function)
@@ -119,7 +119,7 @@ def load_advantage(place: str) -> CustomAdvantage:
 
     Raises ConfigError when there is none, it takes other parameters, or what it returns cannot be trained with.
     """
-    what = f"advantage {place!r}"
+    what = f"algorithm.advantage_method = {place!r}"
     function = _load(place, what)
     require_parameters(function, what, *ADVANTAGE_PARAMETERS, error=ConfigError)
     advantage = CustomAdvantage(place=place, function=function)
@@ -130,7 +130,7 @@ def load_advantage(place: str) -> CustomAdvantage:
         raise ConfigError(f"algorithm.advantage_method: {error}") from error
     if not bool(advantages_G.any()):
         raise ConfigError(
-            f"algorithm.advantage_method: {what} gives every attempt 0 for the rewards {rewards_G.tolist()}: nothing "
+            f"{what} gives every attempt 0 for the rewards {rewards_G.tolist()}: nothing "
             "could be learned; return what an attempt is better by than a baseline"
         )
     return advantage

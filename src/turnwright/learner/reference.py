@@ -1,10 +1,11 @@
 """Reference: the policy that a run began with, which the divergence is measured from.
 
-    adapters trained       the same model with them left out: no second copy
-    all weights trained    a second copy, frozen, loaded from model.path, also when the run is resumed
+    new adapters trained   the same model with them left out: no second copy
+    otherwise              a second copy, frozen, loaded from model.path, also when the run is resumed; adapters that
+                           the run began with are merged into it
 
 The copy costs the memory of the weights once more (4 bytes per parameter in float32, 2 in bfloat16), and neither
-gradients nor optimizer state. A run with adapters that begins with trained ones is measured from its base all the same.
+gradients nor optimizer state.
 """
 
 from collections.abc import Sequence
