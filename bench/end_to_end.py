@@ -201,7 +201,7 @@ def _fastest_size(race: Race) -> int:
     algorithm = race.config.algorithm
     most = algorithm.global_batch_size * algorithm.group_size // algorithm.updates_per_step
     prompt = _our_prompt(race)
-    for size in (size for size in EPISODES_PER_PASS if size <= most):
+    for size in sorted({min(size, most) for size in EPISODES_PER_PASS}):
         with _start(race, f"trl-{size}", size=size, steps=2, limit=math.inf) as peer:
             theirs = peer.read()["prompt_token_ids"]
             if list(prompt) != theirs:

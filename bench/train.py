@@ -48,17 +48,21 @@ class Shapes:
     group: Shape
     turns: Turns
     short: Mapping[str, Shape]
+    batch_sizes: tuple[int, ...]
+    """Tried with TRL."""
 
 
 FULL = Shapes(
     group=Shape(prompt=2000, reply=300),
     turns=Turns(prompt=1000, turns=10, said=40, reply=80, attempts=2),
     short={"short": Shape(prompt=64, reply=32, groups=8), "returns_desk": Shape(prompt=309, reply=100, groups=2)},
+    batch_sizes=(1, 2, 4, 8),
 )
 QUICK = Shapes(
     group=Shape(prompt=400, reply=60),
     turns=Turns(prompt=200, turns=4, said=20, reply=40, attempts=2),
     short={"short": Shape(prompt=64, reply=32, groups=2)},
+    batch_sizes=(4,),
 )
 
 
@@ -97,7 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
         model = save_model(Path(folder) / "model")
         policy = load_policy(str(model), device="cpu")
-        group = _measure_group(policy, shapes.group, Path(folder), rounds, options.threads)
+        group = _measure_group(policy, shapes, Path(folder), rounds, options.threads)
         turns = _measure_turns(policy, shapes.turns, rounds)
         short = {name: _measure_short(name, policy, shape, rounds) for name, shape in shapes.short.items()}
         memory = {layout: peak_memory(model, layout, shapes.group) for layout in ("tree", "dense")}
@@ -136,7 +140,8 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure_group(policy: Policy, shape: Shape, folder: Path, rounds: int, threads: int) -> Measured:
+def _measure_group(policy: Policy, shapes: Shapes, folder: Path, rounds: int, threads: int) -> Measured:
+    shape = shapes.group
     groups = group_rows(shape, Passes(policy, PassSettings(layout="dense")), seed=1)
     ours = Side(policy, groups, GROUPED)
     loss, gradient = ours.gradient()
@@ -144,7 +149,7 @@ def _measure_group(policy: Policy, shape: Shape, folder: Path, rounds: int, thre
     _require_same("dense", loss, dense_loss, relative_difference(gradient, dense))
     dense_side = _fastest_dense(policy, groups, shape.longest, settings=GROUPED, most=shape.replies)
     rows = peer_rows(groups, GROUPED.batch)
-    with _fastest_peer(rows, folder, threads, (loss, gradient)) as peer:
+    with _fastest_peer(rows, folder, threads, shapes.batch_sizes, (loss, gradient)) as peer:
         contenders = (
             Contender(name="ours", step=ours.step),
             Contender(name="dense", step=dense_side.step),
@@ -187,11 +192,15 @@ def _fastest_dense(
 
 
 def _fastest_peer(
-    rows: Sequence[Mapping[str, Any]], folder: Path, threads: int, ours: tuple[float, dict[str, Tensor]]
+    rows: Sequence[Mapping[str, Any]],
+    folder: Path,
+    threads: int,
+    sizes: Sequence[int],
+    ours: tuple[float, dict[str, Tensor]],
 ) -> TrlProcess:
     """Return the peer at the batch size that takes a step soonest, found to have our loss and gradient."""
     seconds: dict[int, float] = {}
-    for size in (1, 2, 4, 8):
+    for size in sizes:
         with _start_peer(rows, folder, size, threads) as peer:
             found = peer.ask({"gradient": str(folder / "gradient.safetensors")})
             difference = relative_difference(ours[1], load_file(folder / "gradient.safetensors"))

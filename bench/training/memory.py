@@ -41,9 +41,11 @@ def main() -> None:
     small = group_rows(Shape(prompt=64, reply=32), dense, seed=1)
     groups = group_rows(Shape(**json.loads(given)), dense, seed=1)
     whole = sum(len(row.token_ids) for group in groups for attempt in group.attempts for row in attempt.rows)
-    for rows in (small, groups):
-        before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) / PAGES_PER_MB
-        Side(policy, rows, GROUPED, layout=layout, budget=whole).step()  # pyright: ignore[reportArgumentType]
+    side = Side(policy, small, GROUPED, layout=layout, budget=whole)  # pyright: ignore[reportArgumentType]
+    side.step()
+    side.groups = groups
+    before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) / PAGES_PER_MB
+    side.step()
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
 
 

@@ -16,7 +16,7 @@ from turnwright.core.trajectory import Row
 from turnwright.learner.batch import BatchSettings, build_batch
 from turnwright.learner.passes import Passes
 
-NOISE = 0.1
+NOISE = 0.3
 """Standard deviation in nats."""
 
 
