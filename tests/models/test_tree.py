@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,7 +73,7 @@ def test_rows_of_a_group_are_neighbours_and_so_are_equal_prefixes(rows: list[tup
     order = order_rows(rows, groups)
     assert sorted(order.rows) == list(range(len(rows)))
     in_order = [groups[index] for index in order.rows]
-    assert sum(one != other for one, other in zip(in_order, in_order[1:], strict=False)) == len(set(groups)) - 1
+    assert sum(one != other for one, other in pairwise(in_order)) == len(set(groups)) - 1
     for one, other, shared in zip(order.rows, order.rows[1:], order.shared[1:], strict=False):
         assert rows[one][:shared] == rows[other][:shared]
         assert rows[one][: shared + 1] != rows[other][: shared + 1] or shared == len(rows[one]) == len(rows[other])

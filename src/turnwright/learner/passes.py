@@ -82,7 +82,8 @@ class Passes:
         self.policy = policy
         self.settings = settings
         self._cost = PassCost.of(policy)
-        self._verified = False
+        self._verified: set[bool] = set()
+        """Whether a tree was verified in scores alone (False), in gradients too (True)."""
         self._fallen_back = False
 
     @torch.no_grad()
@@ -127,7 +128,7 @@ class Passes:
         asked = [AskedRow.of(row.token_ids, row.trained, row.temperature) for row in rows]
         batches = self._pack(rows, groups)
         first = next((batch for batch in batches if batch.tree), None)
-        if first is not None and not self._verified:
+        if first is not None and torch.is_grad_enabled() not in self._verified:
             self._verify([asked[index] for index in first.rows], first.shared, scoring)
             batches = self._pack(rows, groups)
         reports = [self._walk(batch, asked, visit, scoring) for batch in batches]
@@ -163,10 +164,11 @@ class Passes:
 
     def _verify(self, rows: Sequence[AskedRow], shared: Sequence[int], scoring: ScoreSettings) -> None:
         """Compare the first tree with dense passes; fall back for good where it differs."""
-        self._verified = True
+        gradients = torch.is_grad_enabled()
+        self._verified |= {False, gradients}
         budget = self.settings.tokens_per_microbatch
         try:
-            found = compare_layouts(self.policy, rows, shared, scoring, budget=budget)
+            found = compare_layouts(self.policy, rows, shared, scoring, budget=budget, gradients=gradients)
         except Exception as error:
             # Boundary: compilers of GPU kernels raise what they like, and dense passes need none of them.
             if self.policy.device.type == "cpu":

@@ -1,4 +1,4 @@
-"""Verification: the same rows as a tree and dense; do scores and gradients agree? Weights and gradients stay as they are.
+"""Verification: the same rows as a tree and dense; do scores and gradients agree? Weights and gradients stay.
 
 The loss that is compared gives each token a weight of its own and either sign, so that a wrong token cannot hide behind
 a right one.
@@ -27,7 +27,7 @@ class Comparison:
     logprob_gap: float
     """Root mean square difference of the log-probabilities, relative to their own; in absolute terms below 1."""
     gradient_gap: float
-    """Norm of a parameter's difference relative to the norm of its gradient, at worst."""
+    """Norm of a parameter's difference relative to the norm of its gradient, at worst; 0 where none were compared."""
     worst: str
     """The parameter it is."""
     limit: float
@@ -39,7 +39,13 @@ class Comparison:
 
 
 def compare_layouts(
-    policy: Policy, rows: Sequence[AskedRow], shared: Sequence[int], settings: ScoreSettings, *, budget: int
+    policy: Policy,
+    rows: Sequence[AskedRow],
+    shared: Sequence[int],
+    settings: ScoreSettings,
+    *,
+    budget: int,
+    gradients: bool,
 ) -> Comparison:
     """Run rows as a tree and dense.
 
@@ -49,27 +55,30 @@ def compare_layouts(
         shared: Leading tokens that each row shares with the one before it.
         settings: How states become scores.
         budget: Most tokens held at once by the tree; the dense passes run row by row.
+        gradients: Compare them too, not scores alone.
     """
-    parameters = {name: tensor for name, tensor in policy.model.named_parameters() if tensor.requires_grad}
+    parameters = {
+        name: tensor for name, tensor in policy.model.named_parameters() if gradients and tensor.requires_grad
+    }
     kept = {name: tensor.grad for name, tensor in parameters.items()}
     found: list[tuple[Tensor, dict[str, Tensor]]] = []
     try:
         for tree in (True, False):
             for tensor in parameters.values():
                 tensor.grad = None
-            logprobs = _run(policy, rows, shared if tree else None, settings, budget, bool(parameters))
-            gradients = {name: tensor.grad for name, tensor in parameters.items() if tensor.grad is not None}
-            found.append((logprobs, gradients))
+            logprobs = _run(policy, rows, shared if tree else None, settings, budget, gradients)
+            slopes = {name: tensor.grad for name, tensor in parameters.items() if tensor.grad is not None}
+            found.append((logprobs, slopes))
     finally:
         for name, tensor in parameters.items():
             tensor.grad = kept[name]
-    (ours, our_gradients), (dense, dense_gradients) = found
-    norms = {name: gradient.norm().item() for name, gradient in dense_gradients.items()}
+    (ours, our_slopes), (dense, dense_slopes) = found
+    norms = {name: slope.norm().item() for name, slope in dense_slopes.items()}
     # A gradient that is 0 but for rounding is measured by the others'.
     floor = 0.01 * max(norms.values(), default=1.0)
     gaps = {
-        name: (our_gradients.get(name, torch.zeros(())) - gradient).norm().item() / max(norms[name], floor)
-        for name, gradient in dense_gradients.items()
+        name: (our_slopes.get(name, torch.zeros_like(slope)) - slope).norm().item() / max(norms[name], floor)
+        for name, slope in dense_slopes.items()
     }
     worst = max(gaps, key=gaps.__getitem__, default="")
     scale = max(1.0, dense.square().mean().sqrt().item())

@@ -76,7 +76,7 @@ def walk_tree(
 
 
 class _Trunk:
-    """A part of the path that was computed by a pass of its own: its results, and the same as leaves for what follows."""
+    """A part of the path with a pass of its own: what it computed, and the same as leaves for what follows."""
 
     def __init__(self, view: TreeView | FlexView, states: Tensor) -> None:
         self._computed = [*view.keys, *view.values, states]

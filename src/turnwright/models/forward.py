@@ -1,5 +1,4 @@
-"""Log-probabilities of the wanted tokens of many rows: each distinct token through the decoder once, each distinct
-prediction through the output head once.
+"""Log-probabilities of the wanted tokens of many rows, each distinct token and each distinct prediction computed once.
 
     rows --build_tree--> [1, N] --decoder, TreeView--> states [N, hidden] --score_states--> scores, row by row
 
