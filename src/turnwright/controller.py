@@ -51,6 +51,7 @@ from turnwright.learner.passes import Passes
 from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
+from turnwright.models.memory import watch_peak_memory
 from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
@@ -167,20 +168,21 @@ class Controller:
         components = self.components
         assert self._runner is not None
         async with self._runner.paused(), components.engine.paused():
-            result = await asyncio.get_running_loop().run_in_executor(
-                self._learner,
-                lambda: take_step(
-                    components.passes,
-                    components.optimizer,
-                    groups.trainable,
-                    components.step_settings,
-                    step=step,
-                    reference=components.reference,
-                ),
-            )
+            with watch_peak_memory(components.policy.device) as peak:
+                result = await asyncio.get_running_loop().run_in_executor(
+                    self._learner,
+                    lambda: take_step(
+                        components.passes,
+                        components.optimizer,
+                        groups.trainable,
+                        components.step_settings,
+                        step=step,
+                        reference=components.reference,
+                    ),
+                )
         trained = time.perf_counter()
         await components.engine.publish(step)
-        metrics = dict(result.metrics)
+        metrics = {**result.metrics, "training/peak_memory_mb": peak.megabytes}
         if result.num_updates:
             metrics["training/canary_gap"] = await self._canary(step)
         metrics |= self._describe(groups)

@@ -18,7 +18,7 @@ from turnwright.rundir.records import decode_episode
 
 pytestmark = pytest.mark.slow
 SETTINGS = ("algorithm.global_batch_size=3", "schedule.max_steps=3", "schedule.val_every=0", "rollout.fill_rounds=2")
-UNEQUAL = ("timing_s/", "cost/", "time")
+UNEQUAL = ("timing_s/", "cost/", "time", "training/peak_memory_mb")
 """What two equal runs may differ in."""
 
 
