@@ -1,9 +1,11 @@
-"""Writes the pages of docs/ that are generated from the code: ``make docs``."""
+"""Writes what docs/ has from the code, whole pages or tables between markers: ``make docs``."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from turnwright.config import Member, ResolvedConfig, resolve_values
+from turnwright.config.algorithm import CLIP_THRESHOLDS
 from turnwright.config.resolved import as_text, expectation
 
 DOCS = Path(__file__).parent
@@ -11,9 +13,9 @@ DOCS = Path(__file__).parent
 
 def main() -> None:
     """Write every generated page."""
-    page = DOCS / "configuration.md"
-    page.write_text(configuration_page(), encoding="utf-8")
-    print(f"wrote {page}")
+    for page, text in (("configuration.md", configuration_page()), ("algorithms.md", algorithms_page())):
+        (DOCS / page).write_text(text, encoding="utf-8")
+        print(f"wrote {DOCS / page}")
 
 
 def configuration_page() -> str:
@@ -65,6 +67,56 @@ def row(name: str, default: str, expected: str, description: str) -> str:
     """Return one line of a table."""
     cells = (f"`{name}`", default, expected, " ".join(description.replace("``", "`").split()))
     return "| " + " | ".join(cell.replace("|", "or") for cell in cells) + " |"
+
+
+TERMS = (
+    "kl_coefficient", "kl_placement", "kl_form", "entropy_coefficient",
+    "proximal", "truncated_importance_cap", "importance_band", "aggregation", "aggregation_tokens",
+)  # fmt: skip
+"""Settings of [algorithm] that docs/algorithms.md lists."""
+
+
+def algorithms_page() -> str:
+    """Return docs/algorithms.md with its tables of settings, defaults and thresholds as the code has them."""
+    text = (DOCS / "algorithms.md").read_text(encoding="utf-8")
+    tables = {"thresholds": threshold_table(), "terms": term_table(), "guards": guard_table()}
+    for name, lines in tables.items():
+        begin, end = f"<!-- make docs: {name} -->\n", "<!-- end -->"
+        body = "\n".join(lines) + "\n"
+        text, count = re.subn(f"{re.escape(begin)}.*?{end}", lambda _, b=begin + body + end: b, text, flags=re.DOTALL)
+        assert count == 1, f"docs/algorithms.md must have the markers of {name!r} once: found {count}"
+    return text
+
+
+def threshold_table() -> Iterator[str]:
+    """Yield the lines of the table of ratio bounds."""
+    yield from ("| `loss_fn` | `clip_low_threshold` | `clip_high_threshold` |", "|---|---|---|")
+    for name, bounds in CLIP_THRESHOLDS.items():
+        known = ["none" if bound in (0.0, float("inf")) else f"{bound:g}" for bound in bounds]
+        yield f"| `{name}` | {known[0]} | {known[1]} |"
+
+
+def term_table() -> Iterator[str]:
+    """Yield the lines of the table of terms, corrections and weights."""
+    yield from heading("")[3:]
+    settings = {one.key: one for one in resolve_values({"environment": {"name": "x"}}, source="docs").settings()}
+    for name in TERMS:
+        one = settings[f"algorithm.{name}"]
+        yield row(name, f"`{as_text(one.default)}`", one.expectation, one.description)
+
+
+def guard_table() -> Iterator[str]:
+    """Yield the lines of the table of guard thresholds."""
+    # Imported here: they load torch.
+    from turnwright.learner.guards import CERTAIN_BUT_UNLIKELY, MISMATCH_FACTOR, MOST_LOGPROB
+
+    settings = {one.key: one for one in resolve_values({"environment": {"name": "x"}}, source="docs").settings()}
+    yield from ("| threshold | value |", "|---|---|")
+    for name in ("sampler_gap_warn", "sampler_kl_warn"):
+        yield f"| `learner.{name}` | {settings[f'learner.{name}'].default:g} |"
+    yield f"| above the warning by this factor the run stops | {MISMATCH_FACTOR:g} |"
+    yield f"| largest log-probability of a sampled token, for rounding | {MOST_LOGPROB:g} |"
+    yield f"| log p of a token below which a recorded 0 is missing | {CERTAIN_BUT_UNLIKELY:g} |"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Losses and advantages of one's own: found by place, tried when they are loaded, checked when they are called."""
 
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from learner.material import attempt, group, optimizer_of, passes_of, uniform_policy
+from learner.material import attempt, group, on_policy_groups, optimizer_of, passes_of, uniform_policy
+from models.tiny import tiny_policy
 from turnwright.core.errors import ConfigError, TrainingError
 from turnwright.learner.batch import BatchSettings, build_batch
 from turnwright.learner.credit import AdvantageSettings, find_advantage
@@ -121,6 +123,22 @@ def test_what_breaks_only_later_stops_the_run_by_name_with_the_weights_unchanged
         with pytest.raises(TrainingError, match=message):
             take_step(passes_of(policy), optimizer_of(policy), groups, settings, step=1)
         assert all(parameter.grad is None for parameter in policy.model.parameters())
+
+
+def test_the_example_of_the_page_is_short_and_trains(tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(code.splitlines()) < 20
+    (tmp_path / "my_rl.py").write_text(code, encoding="utf-8")
+    (loss, advantage) = re.findall(r"=(my_rl\.py:\w+)", page)
+    settings = StepSettings(
+        batch=BatchSettings(advantages=AdvantageSettings(method=find_advantage(f"{tmp_path}/{advantage}"))),
+        loss=LossSettings(loss_fn=find_loss(f"{tmp_path}/{loss}")),
+    )
+    policy = tiny_policy()
+    metrics = take_step(passes_of(policy), optimizer_of(policy), on_policy_groups(policy), settings, step=1).metrics
+    assert metrics["training/grad_norm"] > 0
+    assert metrics["training/ratio/mean"] == pytest.approx(1.0, abs=1e-5)
 
 
 def test_names_are_not_places():
