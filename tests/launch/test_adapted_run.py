@@ -66,6 +66,7 @@ def test_the_engine_samples_what_the_adapters_have_learned(tmp_path: Path) -> No
         assert step["training/canary_gap"] <= 1e-3
         assert step["training/sampler_logprob_gap/mean"] <= 1e-5
         assert step["training/grad_norm"] > 0
+        assert step["training/peak_memory_mb"] > 0
     policy, base = load_policy(str(checkpoint(run))), load_policy("tiny")
     assert not torch.allclose(logits(policy), logits(base), atol=1e-3)
     names = {path.name for path in checkpoint(run).iterdir()}
