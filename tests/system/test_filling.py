@@ -122,7 +122,7 @@ def test_attempts_that_repeat_themselves_are_left_out_and_too_many_stop_the_run(
     assert record["cost/trained_tokens"] < record["cost/sampled_tokens"]
     assert len(list(run.episodes(1))) == 12
     assert "attempts that repeat themselves, the worst is episode" in (run.layout.logs / "latest/run.log").read_text()
-    stopped = turnwright("train", write_recipe(), "run.name=none", *settings, "algorithm.max_filter_rate=0.0")
+    stopped = turnwright("train", write_recipe(), "run.name=stopped", *settings, "algorithm.max_filter_rate=0.0")
     assert stopped.code == 1
     assert "the policy has collapsed into repetition; the worst is episode" in stopped.err
-    assert not RunReader(tmp_path / "runs" / "none").checkpoints()
+    assert not RunReader(tmp_path / "runs" / "stopped").checkpoints()
