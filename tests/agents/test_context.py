@@ -31,6 +31,7 @@ from turnwright.rendering.renderer import Renderer
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 from turnwright.rollout.tokens import count_tokens, cut_rows
 from turnwright.rollout.trainable import turn_rewards
+from turnwright.rundir.records import decode_episode, encode
 
 OPENING = 2
 """Messages: the system's and the task."""
@@ -392,3 +393,11 @@ def test_rewards_of_turns_find_them_between_requests_for_notes(renderer: Rendere
     outcome = Rewarded(value=10.0, turn_values=(1.0, 2.0, 3.0, 4.0))
     attempt = Attempt(episode=replace(played.episode, outcome=outcome), trajectory=played.trajectory)
     assert turn_rewards(attempt) == {0: 1.0, 1: 2.0, 3: 3.0, 5: 4.0}
+
+
+def test_a_run_directory_keeps_what_was_cut_and_noted(renderer: Renderer) -> None:
+    plan = Plan(acts=tuple(tool_call(length) for length in (300, 300, 300)), notes=("found it",))
+    for name in ("cap_tool_output", "summarise"):
+        episode = play(plan, LIMITS[name], renderer, longest=3000).episode
+        assert any(turn.context not in (None, ContextChange()) for turn in episode.turns)
+        assert decode_episode(encode(episode)) == episode

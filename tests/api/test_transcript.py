@@ -8,6 +8,8 @@ from rich.console import Console
 
 from turnwright import Episode, Failed, Truncated, api
 from turnwright.api.transcript import fold
+from turnwright.core.episode import ContextChange
+from turnwright.core.message import Message
 
 
 @pytest.fixture(scope="module")
@@ -46,3 +48,12 @@ def test_a_cut_and_a_failed_episode_say_why(episode: Episode) -> None:
     assert "cut by max_turns" in printed(replace(episode, outcome=Truncated(value=0.5, cause="max_turns")))
     failed = printed(replace(episode, score=None, outcome=Failed(cause="tool_error", detail="[x] broke")))
     assert "failed: tool_error [x] broke" in failed
+
+
+def test_what_shortened_the_conversation_is_shown_behind_the_turn(episode: Episode) -> None:
+    noted = ContextChange(notes=Message(role="assistant", content="found K1"), notes_taken=True, removed_tokens=5)
+    first, *others = episode.turns
+    text = printed(replace(episode, turns=(replace(first, context=noted), *others)))
+    assert "context: notes in place of older turns (-5 tokens)" in text
+    assert "found K1" in text
+    assert "context:" not in printed(replace(episode, turns=(replace(first, context=ContextChange()), *others)))

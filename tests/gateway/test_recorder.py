@@ -40,12 +40,20 @@ class Session:
     """A recorder on a scripted engine, called without awaiting."""
 
     def __init__(
-        self, renderer: Renderer, script: Sequence[str] | Script, *, max_tokens: int = 64, limit: int = 4096
+        self,
+        renderer: Renderer,
+        script: Sequence[str] | Script,
+        *,
+        max_tokens: int = 64,
+        limit: int = 4096,
+        has_context_policy: bool = False,
     ) -> None:
         self.renderer = renderer
         self.engine = ScriptedEngine(renderer.tokenizer, script, max_sequence_length=limit)
         sampling = SamplingLimits(temperature=0.7, top_p=1.0, max_tokens=max_tokens)
-        self.recorder = Recorder(KEY, renderer, self.engine, sampling=sampling, run_seed=5)
+        self.recorder = Recorder(
+            KEY, renderer, self.engine, sampling=sampling, run_seed=5, has_context_policy=has_context_policy
+        )
 
     def chat(self, *messages: Message, tools: Sequence[ToolSpec] = TOOLS) -> Reply:
         return asyncio.run(self.recorder.chat(messages, tools))
@@ -425,3 +433,26 @@ def test_a_prompt_without_room_is_refused_and_not_recorded(renderer: Renderer):
     with pytest.raises(ContextOverflowError, match=f"'order-4#2' leaves no room for a reply: got {prompt} tokens"):
         session.chat(*OPENING)
     assert session.recorder.trajectory().turns == ()
+
+
+def test_a_history_that_the_context_policy_shortened_forks_for_that_cause(renderer: Renderer):
+    session = Session(renderer, [CALL, CALL, "late", "late"], has_context_policy=True)
+    first = session.chat(*OPENING)
+    second = session.chat(*OPENING, first.message, result('{"item": "K1"}', first))
+    dropped = [*OPENING, first.message, result("gone", first), second.message, result("{}", second)]
+    counted = session.recorder.num_prompt_tokens(dropped, TOOLS)
+    third = session.chat(*dropped)
+    fourth = session.chat(*OPENING, user("notes"), second.message, result("{}", second))
+    assert session.tree[2:] == [(None, "fork", "context"), (None, "fork", "context")]
+    assert third.num_prompt_tokens == counted
+    continued = [*OPENING, user("notes"), second.message, result("{}", second), fourth.message, user("and?")]
+    turn = session.recorder.trajectory().turns[3]
+    held = turn.prompt_token_ids + turn.sampled_token_ids
+    more = renderer.continuation_ids(turn.sampled_token_ids, [user("and?")], TOOLS)
+    assert session.recorder.num_prompt_tokens(continued, TOOLS) == len(held + more)
+
+
+def test_a_text_is_counted_as_a_message_would_spell_it(renderer: Renderer):
+    session = Session(renderer, [])
+    assert session.recorder.num_tokens("O3") == len(renderer.encode("O3"))
+    assert session.recorder.num_tokens("<|im_end|>") > 1

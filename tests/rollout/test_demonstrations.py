@@ -4,6 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from rollout.desk import DONE, LOOK, TASK, Desk
+from turnwright.agents.context import ContextLimits
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.message import Message
 from turnwright.core.outcome import Rewarded, Truncated
@@ -75,3 +76,14 @@ def test_the_row_is_what_the_policy_would_meet():
 def test_a_demonstrator_that_breaks_the_world_is_refused():
     with pytest.raises(EnvironmentLoadError, match="demonstrator 'clumsy' failed on task 'order-4': tool_error"):
         asyncio.run(demonstrate(Shown(), TASK, "clumsy", RENDERER, seed=0, answer_weight=1.0))
+
+
+def test_results_are_rendered_as_long_as_the_policy_will_see_them():
+    def text(context: ContextLimits) -> str:
+        shown = asyncio.run(demonstrate(Shown(), TASK, "oracle", RENDERER, seed=0, answer_weight=1.0, context=context))
+        return RENDERER.decode(shown.token_ids)
+
+    capped = text(ContextLimits(policy="cap_tool_output", tool_output_tokens=8))
+    assert "characters left out" in capped
+    assert '"item": "K1"' not in capped
+    assert '"item": "K1"' in text(ContextLimits(policy="drop_oldest", context_tokens=10))

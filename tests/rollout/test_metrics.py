@@ -1,6 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
-from turnwright.core.episode import Episode, EpisodeKey, ToolOutcome, Turn
+from turnwright.core.episode import ContextChange, Episode, EpisodeKey, ToolOutcome, Turn
 from turnwright.core.group import Attempt, Group
 from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
@@ -115,3 +117,44 @@ def test_domains_by_hand():
 def test_without_a_mixture_there_are_no_domains():
     groups = [Group(task=TASK, attempts=tuple(ATTEMPTS))]
     assert with_domains(groups, lambda some: {"val/n": float(len(some))}) == {"val/n": 1.0}
+
+
+def test_what_a_context_policy_did_and_cost_is_told_per_attempt():
+    def sampled(index: int, prompt: tuple[int, ...], parent: int | None, cause: str = "") -> SampledTurn:
+        return SampledTurn(
+            index=index,
+            parent=parent,
+            kind="fork" if cause else "clean" if index else "root",
+            cause=cause,
+            prompt_token_ids=prompt,
+            sampled_token_ids=(9,),
+            logprobs=(-1.0,),
+            policy_versions=(0,),
+            temperature=1.0,
+            top_p=1.0,
+            prefix_hash=hash_ids(prompt),
+        )
+
+    changes = (
+        ContextChange(full_results=(Message(role="tool", content="long"),), removed_tokens=7),
+        ContextChange(dropped_results=2, removed_tokens=20),
+        ContextChange(notes=Message(role="assistant", content="found"), notes_taken=True, removed_tokens=40),
+        ContextChange(notes=Message(role="assistant")),
+        None,
+    )
+    turns = tuple(Turn(reply=Message(role="assistant"), context=change) for change in changes)
+    first = attempt(0, Rewarded(value=1.0))
+    # The context fork shares (1, 2) with what was held and computes 3; the other fork is not the policy's.
+    calls = (sampled(0, (1, 2, 3), None), sampled(1, (1, 2, 5, 6, 7), None, "context"), sampled(2, (8,), None, "x"))
+    one = Attempt(episode=replace(first.episode, turns=turns), trajectory=replace(first.trajectory, turns=calls))
+    metrics = attempt_metrics([one, attempt(1, Rewarded(value=0.0))], "val")
+    assert {name: value for name, value in metrics.items() if "/context/" in name} == {
+        "val/context/cut_results": 0.5,
+        "val/context/dropped_results": 1.0,
+        "val/context/summaries": 0.5,
+        "val/context/refused_summaries": 0.5,
+        "val/context/forks": 0.5,
+        "val/context/removed_tokens": 33.5,
+        "val/context/refilled_tokens": 1.5,
+    }
+    assert not any("/context/" in name for name in attempt_metrics(ATTEMPTS, "val"))

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
-from turnwright.core.episode import Episode
+from turnwright.core.episode import ContextChange, Episode
+from turnwright.core.message import Message
 from turnwright.core.outcome import Failed, Truncated
 from turnwright.tracking.spans import episode_spans
 
@@ -80,3 +81,13 @@ def test_failures_and_truncations_name_their_cause(episode: Episode):
     )
     truncated = spans_of(replace(episode, outcome=Truncated(value=0.0, cause="max_turns")))[0]
     assert (truncated.error, truncated.attributes["cause"], truncated.attributes["reward"]) == ("", "max_turns", 0.0)
+
+
+def test_turns_behind_a_request_for_notes_name_the_row_of_their_own_call(episode: Episode):
+    noted = ContextChange(notes=Message(role="assistant", content="found"), notes_taken=True, removed_tokens=5)
+    first, last = episode.turns
+    spans = spans_of(replace(episode, turns=(replace(first, context=noted), last)))
+    row = "trajectories/step_000012/order-4#2"
+    assert [span.attributes["row"] for span in spans if span.kind == "CHAT_MODEL"] == [f"{row}/0", f"{row}/2"]
+    assert spans[1].attributes["context"] == "notes in place of older turns (-5 tokens)"
+    assert "context" not in spans[-1].attributes

@@ -13,7 +13,7 @@ System text, task and, but for notes, the policy's own messages stay; each resul
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from turnwright.agents.shortening import shorten
@@ -56,6 +56,20 @@ class ContextLimits:
     def worth_tokens(self, num_opening_tokens: int) -> int:
         """Return how many tokens a change must remove, and notes may have, behind an opening of this length."""
         return int(WORTH * (self.context_tokens - num_opening_tokens))
+
+
+def cut_result(message: Message, limits: ContextLimits, count: Callable[[str], int]) -> Message:
+    """Return a tool's result as the policy is to see it: shortened under cap_tool_output, otherwise as it is.
+
+    Args:
+        message: Of any role; only results are cut.
+        limits: The policy's.
+        count: Tokens of a text.
+    """
+    most = limits.tool_output_tokens
+    if limits.policy != "cap_tool_output" or message.role != "tool" or count(message.content) <= most:
+        return message
+    return replace(message, content=shorten(message.content, most, count))
 
 
 class History:
@@ -108,7 +122,7 @@ class History:
         if self._limits.policy != "none":
             change = ContextChange()
         if self._limits.policy == "cap_tool_output":
-            heard = tuple(self._cut(message) for message in responses)
+            heard = tuple(cut_result(message, self._limits, self._meter.num_tokens) for message in responses)
             cut = [(full, short) for full, short in zip(responses, heard, strict=True) if full is not short]
             removed = sum(self._length(full) - self._length(short) for full, short in cut)
             change = ContextChange(full_results=tuple(full for full, _ in cut), removed_tokens=removed)
@@ -137,12 +151,6 @@ class History:
         if change is not None:
             self._rests_until = before - change.removed_tokens + worth
         return change
-
-    def _cut(self, message: Message) -> Message:
-        limit = self._limits.tool_output_tokens
-        if message.role != "tool" or self._length(message) <= limit:
-            return message
-        return replace(message, content=shorten(message.content, limit, self._meter.num_tokens))
 
     def _drop(self, before: int, least: int) -> ContextChange | None:
         """Let the oldest results go, as many as it takes, or all that may; none where that removes less than least."""

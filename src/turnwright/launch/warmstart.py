@@ -140,6 +140,7 @@ def demonstration_batches(
                     player.renderer,
                     seed=config.run.seed + epoch,
                     answer_weight=section.answer_weight,
+                    context=player.limits.loop.context,
                 )
             )
             for epoch, task in batch

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from turnwright.agents.builtin import LoopLimits
+from turnwright.agents.context import ContextLimits, cut_result
 from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.errors import EnvironmentLoadError
 from turnwright.core.message import Message, ToolSpec
@@ -56,9 +57,19 @@ async def run_script(prototype: Environment, task: Task, demonstrator: str, *, s
 
 
 async def demonstrate(
-    prototype: Environment, task: Task, demonstrator: str, renderer: Renderer, *, seed: int, answer_weight: float
+    prototype: Environment,
+    task: Task,
+    demonstrator: str,
+    renderer: Renderer,
+    *,
+    seed: int,
+    answer_weight: float,
+    context: ContextLimits | None = None,
 ) -> Demonstration:
     """Play one task by a scripted policy and render it.
+
+    The script reads whole results; with ``context`` they are rendered as long as the policy will see them. Nothing is
+    dropped and no notes are written: what stands far behind is learned from as it was.
 
     Raises EnvironmentLoadError when the script's episode fails: a demonstration must be a clean one.
     """
@@ -68,10 +79,12 @@ async def demonstrate(
             f"demonstrator {demonstrator!r} failed on task {task.id!r}: {episode.outcome.cause}, "
             f"{episode.outcome.detail}; run 'turnwright check' on the environment"
         )
-    return render_demonstration(episode, renderer, answer_weight=answer_weight)
+    return render_demonstration(episode, renderer, answer_weight=answer_weight, context=context)
 
 
-def render_demonstration(episode: Episode, renderer: Renderer, *, answer_weight: float) -> Demonstration:
+def render_demonstration(
+    episode: Episode, renderer: Renderer, *, answer_weight: float, context: ContextLimits | None = None
+) -> Demonstration:
     """Render an episode as one row: replies are learned, everything else is context."""
     token_ids = list(renderer.prompt_ids(episode.opening, episode.tools))
     weights = [0.0] * len(token_ids)
@@ -80,7 +93,9 @@ def render_demonstration(episode: Episode, renderer: Renderer, *, answer_weight:
         token_ids += reply
         weights += [answer_weight if number == len(episode.turns) else 1.0] * len(reply)
         if number < len(episode.turns):
-            more = renderer.continuation_ids(reply, turn.responses, episode.tools)
+            limits = context or ContextLimits()
+            seen = [cut_result(message, limits, renderer.num_text_tokens) for message in turn.responses]
+            more = renderer.continuation_ids(reply, seen, episode.tools)
             token_ids += more
             weights += [0.0] * len(more)
     return Demonstration(key=episode.key, token_ids=tuple(token_ids), weights=tuple(weights))
