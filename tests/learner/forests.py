@@ -28,6 +28,40 @@ class AskedOf:
         return sum(self.wanted)
 
 
+def asked_of(
+    *token_ids: int, wanted: Sequence[int], advantage: float = 1.0, sampled: float = -4.0, heat: float = 1.0
+) -> AskedOf:
+    return AskedOf(
+        token_ids=token_ids,
+        wanted=tuple(position in wanted for position in range(len(token_ids))),
+        temperatures=(heat,) * len(token_ids),
+        advantage=advantage,
+        sampled_logprob=sampled,
+    )
+
+
+DIVERGENT_FIRST_TOKEN = [asked_of(1, 2, 3, wanted=[2]), asked_of(4, 2, 3, wanted=[1, 2], advantage=-1.0)]
+ONE_A_PREFIX_OF_ANOTHER = [asked_of(1, 2, 3, wanted=[1, 2]), asked_of(1, 2, 3, 4, 5, wanted=[2, 4], advantage=-2.0)]
+IDENTICAL_LEAVES = [asked_of(1, 2, 3, wanted=[2], advantage=one, sampled=one - 4) for one in (2.0, -0.5, -1.0)]
+OTHER_MASKS = [asked_of(1, 2, 3, 4, wanted=[1, 3]), asked_of(1, 2, 3, 5, wanted=[2, 3], advantage=-1.5)]
+OTHER_TEMPERATURES = [asked_of(1, 2, 3, wanted=[1, 2], heat=0.7), asked_of(1, 2, 3, 4, wanted=[1, 2], heat=1.5)]
+
+
+def nested_rows() -> list[AskedOf]:
+    """16 rows that part at three depths: 20 tokens, then 4 x 10, then 16 x 8: 188 in all."""
+    return [
+        asked_of(
+            *(one % 61 for one in range(1, 21)),
+            *(outer + one for one in range(1, 11)),
+            *((outer + 7 * inner + 3 * one) % 61 for one in range(1, 9)),
+            wanted=[5, 25, 31, 37],
+            advantage=outer - inner,
+        )
+        for outer in (11, 21, 31, 41)
+        for inner in range(4)
+    ]
+
+
 @st.composite
 def forests(draw: st.DrawFn) -> list[AskedOf]:
     """Rows over few ids, so that they part anywhere: at the first token, within each other's replies, or never."""
@@ -61,23 +95,25 @@ def in_order(rows: Sequence[AskedOf]) -> tuple[list[AskedOf], list[AskedRow], tu
 
 def loss_of(rows: Sequence[AskedOf], scores: TokenScores) -> Tensor:
     """Clipped ratios to each row's own sampler, a sequence ratio, a divergence and an entropy bonus."""
-    counts = torch.tensor([row.num_wanted for row in rows])
-    sampled = torch.tensor([row.sampled_logprob for row in rows]).repeat_interleave(counts)
-    advantages = torch.tensor([row.advantage for row in rows]).repeat_interleave(counts)
+    device = scores.logprobs.device
+    counts = torch.tensor([row.num_wanted for row in rows], device=device)
+    sampled = torch.tensor([row.sampled_logprob for row in rows], device=device).repeat_interleave(counts)
+    of_rows = torch.tensor([row.advantage for row in rows], device=device)
+    advantages = of_rows.repeat_interleave(counts)
     gap = scores.logprobs - sampled
     ratio = (0.1 * gap).exp()
     clipped = torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
     sequences = torch.stack([part.mean().mul(0.1).exp() for part in gap.split(counts.tolist())])
-    whole = (sequences * torch.tensor([row.advantage for row in rows])).sum()
+    whole = (sequences * of_rows).sum()
     return -clipped.sum() - whole + 0.05 * 0.5 * gap.square().sum() - 0.1 * scores.entropy.sum()
 
 
 def stock_scores(model: PreTrainedModel, row: AskedOf) -> TokenScores:
     """Score one row by a plain forward pass over the whole of it."""
-    token_ids = torch.tensor([row.token_ids])
+    token_ids = torch.tensor([row.token_ids], device=model.device)
     logits = model(input_ids=token_ids, use_cache=False).logits[0].float()
     positions = [position for position, flag in enumerate(row.wanted) if flag]
-    scale = torch.tensor([[row.temperatures[position]] for position in positions])
+    scale = torch.tensor([[row.temperatures[position]] for position in positions], device=model.device)
     logprobs = (logits[[position - 1 for position in positions]] / scale).log_softmax(-1)
     return TokenScores(
         logprobs=logprobs.gather(1, token_ids[0, positions, None])[:, 0],

@@ -177,6 +177,21 @@ def test_a_tree_whose_gradient_alone_is_wrong_is_found(
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
+def test_a_tree_that_cannot_be_computed_is_said_and_never_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def missing(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no kernel of that name")
+
+    policy = tiny_policy()
+    _, expected = accumulated(policy, "dense")
+    monkeypatch.setattr(tree_attention, "_forward", missing)
+    report, found = accumulated(policy, "tree")
+    require_equal(found, expected)
+    assert report.num_fallbacks == 1
+    assert "cannot be computed on cpu (RuntimeError('no kernel of that name'))" in caplog.text
+
+
 def test_frozen_policies_are_verified_in_their_scores(monkeypatch: pytest.MonkeyPatch):
     policy = tiny_policy()
     policy.model.requires_grad_(False)

@@ -1,6 +1,7 @@
 import gc
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,42 +9,32 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from learner.forests import (
+    DIVERGENT_FIRST_TOKEN,
+    IDENTICAL_LEAVES,
+    ONE_A_PREFIX_OF_ANOTHER,
+    OTHER_MASKS,
+    OTHER_TEMPERATURES,
     AskedOf,
     forests,
     gradients_of,
     in_order,
     loss_of,
+    nested_rows,
     require_equal,
     stock_loss_and_gradients,
+    stock_scores,
     trained,
 )
+from models.adapted import adapted_policy
 from models.tiny import FAMILIES, stock_twin, tiny_policy
 from turnwright.learner.walk import WalkReport, walk_rows, walk_tree
+from turnwright.models.attention import ATTENTION_NAME
 from turnwright.models.forward import ScoreSettings, TokenScores
 from turnwright.models.load import Policy
 
 POLICIES = {family: tiny_policy(family) for family in FAMILIES}
 TWINS = {family: stock_twin(policy) for family, policy in POLICIES.items()}
 EVERYTHING = ScoreSettings(entropy_gradient=True)
-
-
-def asked_of(
-    *token_ids: int, wanted: Sequence[int], advantage: float = 1.0, sampled: float = -4.0, heat: float = 1.0
-) -> AskedOf:
-    return AskedOf(
-        token_ids=token_ids,
-        wanted=tuple(position in wanted for position in range(len(token_ids))),
-        temperatures=(heat,) * len(token_ids),
-        advantage=advantage,
-        sampled_logprob=sampled,
-    )
-
-
-DIVERGENT_FIRST_TOKEN = [asked_of(1, 2, 3, wanted=[2]), asked_of(4, 2, 3, wanted=[1, 2], advantage=-1.0)]
-ONE_A_PREFIX_OF_ANOTHER = [asked_of(1, 2, 3, wanted=[1, 2]), asked_of(1, 2, 3, 4, 5, wanted=[2, 4], advantage=-2.0)]
-IDENTICAL_LEAVES = [asked_of(1, 2, 3, wanted=[2], advantage=one, sampled=one - 4) for one in (2.0, -0.5, -1.0)]
-OTHER_MASKS = [asked_of(1, 2, 3, 4, wanted=[1, 3]), asked_of(1, 2, 3, 5, wanted=[2, 3], advantage=-1.5)]
-OTHER_TEMPERATURES = [asked_of(1, 2, 3, wanted=[1, 2], heat=0.7), asked_of(1, 2, 3, 4, wanted=[1, 2], heat=1.5)]
 
 
 def walked(
@@ -126,21 +117,6 @@ class Held:
         self.tensor = tensor
 
 
-def nested_rows() -> list[AskedOf]:
-    """16 rows that part at three depths: 20 tokens, then 4 x 10, then 16 x 8: 188 in all."""
-    return [
-        asked_of(
-            *(one % 61 for one in range(1, 21)),
-            *(outer + one for one in range(1, 11)),
-            *((outer + 7 * inner + 3 * one) % 61 for one in range(1, 9)),
-            wanted=[5, 25, 31, 37],
-            advantage=outer - inner,
-        )
-        for outer in (11, 21, 31, 41)
-        for inner in range(4)
-    ]
-
-
 def tokens_held(budget: int) -> tuple[int, WalkReport]:
     policy = tiny_policy("llama")
     counted = TokensHeld(policy)
@@ -182,3 +158,20 @@ def test_the_same_walk_gives_the_same_bits():
         torch.use_deterministic_algorithms(False)
     assert found[0][0] == found[1][0]
     assert all(torch.equal(found[0][1][name], gradient) for name, gradient in found[1][1].items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_adapters_have_the_stock_models_gradients(family: str, tmp_path: Path):
+    policy = adapted_policy(tmp_path, family)
+    rows = [*nested_rows(), *IDENTICAL_LEAVES, *OTHER_TEMPERATURES]
+    policy.model.set_attn_implementation("eager")
+    total = sum(loss_of([row], stock_scores(policy.model, row)) for row in rows)
+    total.backward()
+    expected = gradients_of(lambda: trained(policy))
+    policy.model.set_attn_implementation(ATTENTION_NAME)
+    assert expected
+    assert all("lora_" in name for name in expected)
+    for budget in (999, 60):
+        loss, _ = walked(policy, rows, budget)
+        assert loss == pytest.approx(total.item(), rel=1e-5)
+        require_equal(gradients_of(lambda: trained(policy)), expected)

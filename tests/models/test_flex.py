@@ -14,14 +14,13 @@ from turnwright.models.tree_attention import PathPiece, TreeView
 
 def random_rows(seed: int) -> tuple[list[torch.Tensor], tuple[int, ...]]:
     generator = random.Random(seed)
-    rows = [(7, 8, 9) + tuple(generator.randrange(2) for _ in range(generator.randint(1, 9))) for _ in range(6)]
+    rows = [(7, 8, 9, *(generator.randrange(2) for _ in range(generator.randint(1, 9)))) for _ in range(6)]
     order = order_rows(rows, [0] * len(rows))
     return [torch.tensor(rows[index]) for index in order.rows], order.shared
 
 
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("behind", [0, 3])
+@pytest.mark.parametrize(("family", "behind"), zip(FAMILIES, [0, 3], strict=True))
 @torch.no_grad()
 def test_a_block_mask_computes_what_branches_compute(family: str, behind: int):
     policy = tiny_policy(family)

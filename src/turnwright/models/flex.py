@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch import _dynamo as dynamo
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.nn.functional import pad
 
@@ -20,6 +21,8 @@ from turnwright.models.tree_attention import PathPiece
 
 SMALLEST = 512
 """Tokens that a pass is padded to at least."""
+MOST_KERNELS = 64
+"""Padded sizes of queries and keys that occur together."""
 
 
 class FlexView:
@@ -77,4 +80,8 @@ def _block_mask(ends: Tensor, num_before: int, num_queries: int, num_keys: int) 
 @cache
 def _kernel(device: str) -> Any:
     # Without a GPU there is no backward pass and compiling takes longer than it saves.
-    return flex_attention if device == "cpu" else torch.compile(flex_attention, dynamic=False)
+    if device == "cpu":
+        return flex_attention
+    # One kernel per padded size; past PyTorch's limit of 8 the rest would run uncompiled.
+    dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, MOST_KERNELS)
+    return torch.compile(flex_attention, dynamic=False)

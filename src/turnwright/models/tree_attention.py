@@ -23,9 +23,6 @@ from torch.autograd.function import once_differentiable
 from turnwright.core.errors import UnsupportedModelError
 from turnwright.models.tree import Tree
 
-_forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathPiece:
@@ -126,3 +123,12 @@ def _seen(tree: Tree, key: Tensor, value: Tensor, path: Sequence[Tensor]) -> lis
         seen = slice(branch.key_start, branch.key_stop)
         pieces.append((slice(branch.start, branch.stop), key[:, :, seen], value[:, :, seen]))
     return pieces
+
+
+def _forward(*arguments: Any, scale: float) -> tuple[Tensor, Tensor]:
+    # Looked up when called: a PyTorch without it still runs dense passes.
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*arguments, scale=scale)
+
+
+def _backward(*arguments: Any, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(*arguments, scale=scale)
