@@ -1,12 +1,11 @@
 """Peak memory of one backward pass, in a process of its own: what the resident set grows by while it runs.
 
-The high-water mark of the process (``ru_maxrss``) after the step less the resident set just before it. A step on short
-rows comes first, so that buffers which every step needs count for neither side.
+The kernel's high-water mark, reset just before the step, less the resident set at that moment. ``ru_maxrss`` would not
+do: a child inherits its parent's. A step on short rows comes first, so that buffers which every step needs, and the first
+tree's comparison with dense passes, count for neither side.
 """
 
 import json
-import os
-import resource
 import subprocess
 import sys
 from dataclasses import asdict
@@ -17,8 +16,6 @@ from training.side import GROUPED, Side
 
 from turnwright.learner.passes import Passes, PassSettings
 from turnwright.models.load import load_policy
-
-PAGES_PER_MB = 2**20 / os.sysconf("SC_PAGE_SIZE")
 
 
 def peak_memory(model: Path, layout: str, shape: Shape) -> float:
@@ -44,9 +41,15 @@ def main() -> None:
     side = Side(policy, small, GROUPED, layout=layout, budget=whole)  # pyright: ignore[reportArgumentType]
     side.step()
     side.groups = groups
-    before = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) / PAGES_PER_MB
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = _mebibytes("VmRSS")
     side.step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before)
+    print(_mebibytes("VmHWM") - before)
+
+
+def _mebibytes(name: str) -> float:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":
