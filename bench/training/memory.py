@@ -1,8 +1,8 @@
 """Peak memory of one backward pass, in a process of its own: what the resident set grows by while it runs.
 
 The kernel's high-water mark, reset just before the step, less the resident set at that moment. ``ru_maxrss`` would not
-do: a child inherits its parent's. A step on short rows comes first, so that buffers which every step needs, and the first
-tree's comparison with dense passes, count for neither side.
+do: a child inherits its parent's. A step on short rows comes first, so that buffers which every step needs, and the
+first tree's comparison with dense passes, count for neither side.
 """
 
 import json
