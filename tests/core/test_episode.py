@@ -38,5 +38,6 @@ def test_a_change_says_what_it_did() -> None:
         str(ContextChange(dropped_results=2, notes=reply, removed_tokens=4))
         == "2 results dropped, asked for notes and got none (-4 tokens)"
     )
+    assert str(ContextChange(notes=reply)) == "asked for notes and got none"
     taken = ContextChange(notes=reply, notes_taken=True, removed_tokens=80)
     assert str(taken) == "notes in place of older turns (-80 tokens)"

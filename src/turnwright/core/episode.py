@@ -80,7 +80,7 @@ class ContextChange:
         done = [f"{number} {'results' if number > 1 else 'result'} {what}" for number, what in counts if number]
         if self.notes is not None:
             done.append("notes in place of older turns" if self.notes_taken else "asked for notes and got none")
-        return ", ".join(done) and f"{', '.join(done)} (-{self.removed_tokens} tokens)"
+        return ", ".join(done) + (f" (-{self.removed_tokens} tokens)" if self.removed_tokens else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
