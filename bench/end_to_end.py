@@ -86,6 +86,8 @@ class Curve:
 def main() -> None:
     """Train both, judge both, print."""
     options = _options()
+    # Ours, the peer and the evaluator are processes that read it.
+    os.environ["OMP_NUM_THREADS"] = str(options.threads)
     folder = options.out / f"seed-{options.seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
