@@ -98,7 +98,7 @@ def read_adapters(model: PreTrainedModel, folder: str, settings: AdapterSettings
     base = config.base_model_name_or_path
     expected = _chosen_layers(model, settings.targets) if settings else []
     with _without_warnings():
-        adapted = PeftModel.from_pretrained(model, folder, is_trainable=True)
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=True, torch_device=str(model.device))
     _settle(adapted, base)
     if settings is not None:
         _require_same_layers(model, expected, folder)
