@@ -21,7 +21,7 @@ ATTENTION_RATE = 0.8
 """Operations that the attention kernel does while a linear layer does one: its matrices are small."""
 PASS_COST = 1.5e8
 """A pass, forward and backward, per layer, in operations of a linear layer."""
-BRANCH_COST = 1e7
+BRANCH_COST = 1.5e7
 """A branch of a tree, likewise. All three were measured on a CPU, with hidden widths of 128 and 256."""
 
 
