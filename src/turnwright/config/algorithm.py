@@ -74,8 +74,8 @@ class Algorithm(Section):
     dual_clip: float | None = Field(default=None, gt=1)
     """Ratio above which ppo stops pushing down a token of negative advantage; unset = none, 3 in the paper."""
     kl_coefficient: float = Field(default=0.0, ge=0)
-    """Weight of the KL divergence to the reference: the policy the run began with, with LoRA the model without
-    adapters; 0 = none."""
+    """Weight of the KL divergence to the reference, the policy the run began with: with new adapters the model without
+    them, otherwise a second copy in memory; 0 = none."""
     kl_placement: Literal["loss", "reward"] = "loss"
     """Where the divergence counts: as a term of the loss, or taken off the reward token by token."""
     kl_form: KlForm | None = None
