@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from transformers.utils import logging as transformers_logging
-
 from turnwright.core.errors import ConfigError, RunDirectoryError
 from turnwright.learner.checkpointing import save_policy
 from turnwright.models.load import Precision, load_policy
@@ -24,8 +22,6 @@ def merge_checkpoint(checkpoint: str, out: Path, *, dtype: Precision = "float32"
         raise ConfigError(f"{checkpoint!r} holds no adapter (adapter_config.json): there is nothing to merge")
     if out.exists() and any(out.iterdir()):
         raise RunDirectoryError(f"'{out}' is not empty: choose another folder for the merged policy")
-    # Its progress bars would break into ours.
-    transformers_logging.disable_progress_bar()
     policy = load_policy(checkpoint)
     if dtype == "bfloat16":
         policy.model.bfloat16()

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from transformers.utils import logging as transformers_logging
-
 from turnwright.agents.builtin import LoopLimits
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError, EnvironmentLoadError
@@ -63,8 +61,6 @@ def build_player(
     Raises:
         ConfigError: There is nobody to give a reward, or the context policy cannot work.
     """
-    # Its progress bars would break into ours.
-    transformers_logging.disable_progress_bar()
     if config.run.deterministic:
         require_determinism()
     prototype = environment or load_choice(config.environment)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from turnwright.core.errors import ConfigError, UnsupportedModelError
 from turnwright.models.adapters import AdapterSettings, attach_adapters, merge_adapters, read_adapters, save_adapters
@@ -103,6 +104,8 @@ def load_policy(
         UnsupportedModelError: The model's own forward pass and ours disagree, or its adapters are of another kind.
         ConfigError: The adapters cannot be put on the model, or are not as asked for.
     """
+    # Its progress bars would break into ours.
+    transformers_logging.disable_progress_bar()
     path = resolve_model_path(name)
     base = base_of_adapter(path) if is_adapter(path) else name
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
