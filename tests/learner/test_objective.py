@@ -112,6 +112,8 @@ def test_a_divergence_tells_equal_rewards_apart():
     found = metrics_of(equal, settings(BatchSettings(advantages=advantages)), D)
     # 0.8, 0.9, 0.8, 0.9: +-0.05 over sqrt(4 * 0.0025 / 3).
     assert found["rollout/advantage/max"] == pytest.approx(0.05 / (math.sqrt(0.01 / 3) + 1e-6), abs=1e-4)
+    close = metrics_of(equal, settings(BatchSettings(advantages=advantages)), 0.0)
+    assert (close["training/num_updates"], close["rollout/advantage/max"]) == (0, 0)
     without = metrics_of(equal, settings(BatchSettings(advantages=replace(advantages, kl_coefficient=0.0))))
     assert (without["training/num_updates"], without["rollout/advantage/max"]) == (0, 0)
 

@@ -94,9 +94,9 @@ def take_step(
     )
     divergence = None
     if settings.penalises_reward and batch.updates:
-        # Which rows are computed does not depend on the divergence; what they are worth does.
+        # Which rows are scored does not depend on the divergence; what they are worth, if anything, does.
         divergence = anchors.divergence(batch, passes.policy.device)
-        batch = build_batch(groups, settings.batch, compute_all=compute_all, divergence=divergence)
+        batch = build_batch(groups, settings.batch, compute_all=settings.loss.has_terms, divergence=divergence)
     metrics = _batch_metrics(batch) | _domain_metrics(groups, settings.batch, divergence)
     metrics["training/learning_rate"] = optimizer.learning_rate()
     metrics["training/num_updates"] = float(len(batch.updates))
