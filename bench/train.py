@@ -3,7 +3,7 @@
     vs_dense         ours / ours with each row on its own, at its best pass size: prompt 2,000, 8 replies of 300
     vs_trl           ours / TRL's own training loop on the same rows, at its best batch size (peers/trl_step.py)
     vs_per_turn      attempts of 10 turns of 120 on a prompt of 1,000: merged into one row / dense, a row per model call
-    short_vs_dense   the worse of two short shapes, where sharing gains little or nothing
+    short_vs_dense   the worst of three short shapes, where sharing gains little or nothing
     memory_vs_dense  peak memory of one backward pass over the 8 replies / the same dense, in processes of their own
 
 "Ours" is what a run does by default. A step is everything from rows with rewards to changed weights: advantages,
@@ -55,7 +55,11 @@ class Shapes:
 FULL = Shapes(
     group=Shape(prompt=2000, reply=300),
     turns=Turns(prompt=1000, turns=10, said=40, reply=80, attempts=2),
-    short={"short": Shape(prompt=64, reply=32, groups=8), "returns_desk": Shape(prompt=309, reply=100, groups=2)},
+    short={
+        "tiny": Shape(prompt=16, reply=48, groups=8),
+        "short": Shape(prompt=64, reply=32, groups=8),
+        "returns_desk": Shape(prompt=309, reply=100, groups=2),
+    },
     batch_sizes=(1, 2, 4, 8),
 )
 QUICK = Shapes(
