@@ -25,7 +25,11 @@ def returns_to_go(turn_rewards_U: Tensor, *, gamma: float) -> Tensor:
 
 
 def monte_carlo(turn_rewards_U: Tensor, *, gamma: float) -> Tensor:
-    """Return the discounted return to go of each turn, without a baseline: REINFORCE (Sutton & Barto, ch. 13.3)."""
+    """Return the discounted return to go of each turn, without a baseline: REINFORCE (Sutton & Barto, ch. 13.3).
+
+    As is usual, the book's factor gamma^t in front of G_t is left out: with gamma < 1 late turns count as much as early
+    ones, and the gradient is no longer that of the discounted return.
+    """
     return returns_to_go(turn_rewards_U, gamma=gamma)
 
 
