@@ -10,7 +10,7 @@ passes over the same rows cost less.
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from turnwright.models.load import Policy
 from turnwright.models.tree import RowOrder
@@ -43,7 +43,7 @@ class PassCost:
         layers = int(config.num_hidden_layers)
         heads = int(config.num_attention_heads)
         width = int(getattr(config, "head_dim", None) or config.hidden_size // heads)
-        embedding = policy.model.get_input_embeddings().weight
+        embedding = cast(Any, policy.model).get_input_embeddings().weight
         weights = sum(tensor.numel() for tensor in policy.decoder.parameters()) - embedding.numel()
         # Backward costs twice the forward pass; that of the attention kernel also computes the scores again.
         return cls(
