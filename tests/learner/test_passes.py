@@ -148,7 +148,7 @@ def test_a_tree_that_is_wrong_is_found_and_never_used(
     require_equal(gradients_of(lambda: trained(policy)), expected)
     assert (report.num_fallbacks, report.num_tokens) == (1, 60)
     assert "differ from dense passes" in caplog.text
-    assert "6 rows" in caplog.text
+    assert "over 6 rows" in caplog.text
     assert "in log-probability" in caplog.text
     assert "expected at most 0.0001" in caplog.text
     caplog.clear()

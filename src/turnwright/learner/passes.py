@@ -176,8 +176,9 @@ class Passes:
             if found.agrees:
                 return
             reason = (
-                f"differ from dense passes over the same {len(rows)} rows by {found.logprob_gap:.2g} in log-probability"
-                f" and {found.gradient_gap:.2g} in gradient (at {found.worst!r}; expected at most {found.limit:g})"
+                f"differ from dense passes over {len(rows)} rows by {found.logprob_gap:.2g} in log-probability"
+                f" (expected at most {found.limits[0]:g}) and {found.gradient_gap:.2g} in gradient (at {found.worst!r}; "
+                f"expected at most {found.limits[1]:g})"
             )
         self._fallen_back = True
         log.warning("prefix trees %s: all passes of this run are dense from now on (learner.layout)", reason)
