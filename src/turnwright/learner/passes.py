@@ -175,10 +175,11 @@ class Passes:
         else:
             if found.agrees:
                 return
+            of_scores, of_gradients = found.limits
             reason = (
-                f"differ from dense passes over {len(rows)} rows by {found.logprob_gap:.2g} in log-probability"
-                f" (expected at most {found.limits[0]:g}) and {found.gradient_gap:.2g} in gradient (at {found.worst!r}; "
-                f"expected at most {found.limits[1]:g})"
+                f"differ from dense passes over {len(rows)} rows by {found.logprob_gap:.2g} in log-probability "
+                f"(expected at most {of_scores:g}) and {found.gradient_gap:.2g} in gradient (expected at most "
+                f"{of_gradients:g}; at {found.worst!r})"
             )
         self._fallen_back = True
         log.warning("prefix trees %s: all passes of this run are dense from now on (learner.layout)", reason)
