@@ -134,7 +134,7 @@ def _pass_metrics(reports: Sequence[PassReport]) -> dict[str, float]:
     num_tokens = sum(report.num_tokens for report in reports)
     return {
         "training/num_passes": float(sum(report.num_passes for report in reports)),
-        "training/tree_token_ratio": sum(report.num_row_tokens for report in reports) / num_tokens,
+        "training/tree_token_ratio": num_tokens / sum(report.num_row_tokens for report in reports),
         "training/max_tokens_held": float(max(report.max_tokens_held for report in reports)),
         "training/trees_declined": float(sum(report.num_declined for report in reports)),
         "training/tree_fallbacks": float(max(report.num_fallbacks for report in reports)),
