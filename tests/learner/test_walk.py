@@ -62,9 +62,21 @@ def walked(
 @example(rows=OTHER_MASKS, budget=99)
 @example(rows=OTHER_MASKS, budget=4)
 @example(rows=OTHER_TEMPERATURES, budget=99)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(rows=forests(), budget=st.integers(1, 40))
 def test_loss_and_every_gradient_of_a_tree_equal_the_stock_models(family: str, rows: list[AskedOf], budget: int):
+    require_exact(family, rows, budget)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=150)
+@given(rows=forests(), budget=st.integers(1, 40))
+def test_many_more_trees_are_exact(family: str, rows: list[AskedOf], budget: int):
+    require_exact(family, rows, budget)
+
+
+def require_exact(family: str, rows: list[AskedOf], budget: int) -> None:
     policy, twin = POLICIES[family], TWINS[family]
     expected_loss, expected = stock_loss_and_gradients(twin, rows)
     loss, report = walked(policy, rows, budget)
