@@ -7,6 +7,7 @@
 #   make test-services  real PostgreSQL, started by the tests
 #   make test-sandbox   attempts to get out of the sandbox, and environments that run code in it
 #   make test-audit     environments with a planted defect each, and clean ones, against `turnwright check`
+#   make test-gpu       what needs an NVIDIA GPU; skipped and counted without one
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
 #   make grid     every advantage and loss from one base, three seeds; about an hour on two cores
@@ -25,7 +26,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit check bench grid docs policy
+.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit test-gpu check bench grid docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -44,7 +45,7 @@ demo: install
 
 # One thread per process in the fast part: its processes share the cores. What it ignores has no fast test.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit)" -n auto \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit or gpu)" -n auto \
 		--ignore=tests/system --ignore=tests/clients --ignore=tests/services
 	$(BIN)/python -m pytest -m slow
 
@@ -69,6 +70,9 @@ test-sandbox: install
 
 test-audit: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m audit -n auto
+
+test-gpu: install
+	$(BIN)/python -m pytest -m gpu -rs tests/gpu
 
 check: install
 	$(BIN)/ruff check .

@@ -22,7 +22,10 @@ from turnwright.learner.walk import walk_tree
 from turnwright.models.forward import ScoreSettings
 from turnwright.models.load import Policy
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is false here")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch.cuda.is_available() is false here"),
+]
 ROWS = {
     "nested": nested_rows,
     "identical": lambda: IDENTICAL_LEAVES,

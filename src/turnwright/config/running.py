@@ -42,7 +42,8 @@ class Learner(Section):
     """[learner]: memory, cores and the guard against a sampler that disagrees."""
 
     tokens_per_microbatch: int = Field(default=8192, ge=1)
-    """Most token positions, padding included, of one forward and backward pass."""
+    """Most tokens whose activations a forward and backward pass holds; a token that rows share counts once. A longer
+    row still runs, alone."""
     layout: Literal["auto", "tree", "dense"] = "auto"
     """How rows run: tree = a token that several rows share behind the same prefix once; dense = each row on its own;
     auto = whichever costs less for the rows at hand."""
