@@ -142,9 +142,10 @@ def _with_turns(one: TrainableAttempt) -> TrainableAttempt:
     return replace(one, rows=(changed,), turn_rewards=rewards)
 
 
-def gradient(method: AdvantageMethod, loss: LossName) -> torch.Tensor:
+def gradients(method: AdvantageMethod, loss: LossName, *, steps: int) -> torch.Tensor:
+    """Return the gradient of each of some steps, [steps, parameters]."""
     policy = tiny_policy()
-    optimizer = optimizer_of(policy)
+    optimizer = optimizer_of(policy, learning_rate=1e-5)
     low, high = THRESHOLDS[loss]
     settings = StepSettings(
         batch=BatchSettings(
@@ -155,16 +156,18 @@ def gradient(method: AdvantageMethod, loss: LossName) -> torch.Tensor:
         sampler_gap_warn=1e3,
         sampler_kl_warn=1e3,
     )
-    step = take_step(passes_of(policy), optimizer, spread_groups(policy), settings, step=1)
-    assert all(math.isfinite(value) for value in step.metrics.values())
-    return torch.cat([part.flatten() for part in optimizer.gradients[0]])
+    passes, groups = passes_of(policy), spread_groups(policy)
+    for number in range(1, steps + 1):
+        step = take_step(passes, optimizer, groups, settings, step=number)
+        assert all(math.isfinite(value) for value in step.metrics.values())
+    return torch.stack([torch.cat([part.flatten() for part in found]) for found in optimizer.gradients])
 
 
 @pytest.mark.slow
 def test_every_method_with_every_loss_has_a_gradient_of_its_own() -> None:
-    gradients = {(method, loss): gradient(method, loss) for method in METHODS for loss in LOSSES}
-    for pair, found in gradients.items():
-        assert torch.isfinite(found).all(), pair
-        assert found.norm() > 0, pair
-    for (one, first), (other, second) in itertools.combinations(gradients.items(), 2):
-        assert (first - second).norm() > 1e-6 * first.norm(), (one, other)
+    found = {(method, loss): gradients(method, loss, steps=3) for method in METHODS for loss in LOSSES}
+    for pair, each in found.items():
+        assert torch.isfinite(each).all(), pair
+        assert (each.norm(dim=1) > 0).all(), pair
+    for (one, first), (other, second) in itertools.combinations(found.items(), 2):
+        assert (first[0] - second[0]).norm() > 1e-6 * first[0].norm(), (one, other)
