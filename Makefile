@@ -82,7 +82,7 @@ check: install
 
 bench: install
 	@test -n "$(NAME)" || { echo "usage: make bench NAME=..., one of:" $(basename $(notdir $(wildcard bench/[a-z]*.py))); exit 2; }
-	$(BIN)/python bench/$(NAME).py
+	TORCH_OPTIONS="$(TORCH_OPTIONS)" $(BIN)/python bench/$(NAME).py
 
 # A study, not a bench: it goes on where it was interrupted, and its table belongs into LOG.md.
 grid: install
