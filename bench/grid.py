@@ -19,9 +19,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import get_args
 
 from turnwright import TurnwrightError, api
 from turnwright.api.process import child_environment, command_line
+from turnwright.config.algorithm import AdvantageMethod
 from turnwright.evaluation.compare import compare
 from turnwright.evaluation.result import EvaluationResult, TaskResult
 from turnwright.evaluation.statistics import Interval, paired_difference
@@ -31,17 +33,7 @@ from turnwright.rundir.manifest import installed_versions
 from turnwright.rundir.reader import RunReader
 
 RECIPE = Path(__file__).parents[1] / "examples" / "returns_desk" / "run.toml"
-METHODS = (
-    "monte_carlo",
-    "group_based",
-    "group_based_per_turn",
-    "rloo",
-    "reinforce_pp",
-    "reinforce_pp_baseline",
-    "opo",
-    "grpo_passk",
-    "gpg",
-)
+METHODS = get_args(AdvantageMethod)
 COMBINATIONS = (
     *((method, "ppo") for method in METHODS),
     ("group_based", "importance_sampling"),
