@@ -18,6 +18,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 CLIENTS := .venv-clients/bin/python
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CLIENTS_STAMP := .venv-clients/.installed
 
 # The build of torch that the numbers in LOG.md were measured with. On Linux the package index serves a build for
@@ -43,9 +44,10 @@ $(STAMP): pyproject.toml Makefile
 demo: install
 	$(BIN)/python examples/returns_desk/demo.py
 
-# One thread per process in the fast part: its processes share the cores. What it ignores has no fast test.
+# One thread per process in the fast part: its processes share the cores, and one more than there are cores works while
+# others wait for a connection. What it ignores has no fast test.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit or gpu)" -n auto \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit or gpu)" -n $(WORKERS) \
 		--ignore=tests/system --ignore=tests/clients --ignore=tests/services
 	$(BIN)/python -m pytest -m slow
 

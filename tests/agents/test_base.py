@@ -57,6 +57,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(values | st.fixed_dictionaries({"reward": values, "components": values, "status": values}))
 def test_any_answer_is_a_report_or_an_error_of_the_agent(answer: object) -> None:
     try:

@@ -57,6 +57,7 @@ def test_contamination_does_not_depend_on_which_part_comes_first() -> None:
     assert [[finding.code for finding in found] for found in ways] == [["contamination.near"]] * 2
 
 
+@pytest.mark.slow
 def test_thousands_of_prompts_take_seconds() -> None:
     draw = random.Random(0)
     vocabulary = [f"word{i}" for i in range(2000)]

@@ -54,6 +54,7 @@ def test_logprobs_equal_a_plain_forward(family: str, max_slots: int):
     assert engine.counters.sampled_tokens == sum(len(ids) for episode in tokens_of(episodes) for ids in episode)
 
 
+@pytest.mark.slow
 def test_what_is_sampled_depends_on_the_key_and_not_on_the_company():
     policy = tiny_policy()
     plans = mixed_plans(5)

@@ -53,6 +53,7 @@ def test_each_id_is_heard_once_in_order_and_before_the_reply_returns(max_slots: 
         assert tuple(token for piece in heard.pieces for token in piece) == heard.generation.token_ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_slots", [3, 99])
 def test_listening_changes_no_reply(max_slots: int):
     policy = tiny_policy()

@@ -274,6 +274,7 @@ def test_reading_a_written_reply_gives_the_same_message(message: Message) -> Non
     assert canonical(read_back(message)) == canonical(message)
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(message=replies)
 def test_streamed_and_whole_replies_say_the_same(message: Message) -> None:

@@ -400,6 +400,7 @@ CALLS = st.lists(WELL_FORMED | st.tuples(st.just(""), TEXT), max_size=3).map(
 MESSAGES = st.builds(Message, role=st.just("assistant"), content=TEXT, reasoning=TEXT, tool_calls=CALLS)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(MESSAGES)
 def test_what_is_written_reads_back_as_the_same_message(message: Message):
