@@ -5,7 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,23 @@ def interpreter() -> str:
     pytest.skip("no Python 3.11 or later that other users can start")
 
 
+@pytest.fixture
+def readable_source() -> Iterator[Path]:
+    """Copy the package to where every user may read: a checkout may lie where only its owner can."""
+    package = Path(sys.modules["turnwright"].__file__ or "").parent
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(package, Path(folder) / "turnwright", ignore=shutil.ignore_patterns("__pycache__", "policies"))
+        yield Path(folder)
+
+
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can become nobody")
 @pytest.mark.parametrize("back_end", BACK_ENDS)
 def test_a_user_without_rights_is_contained_as_well(
-    back_end: str, host: Host, child_environment: Mapping[str, str]
+    back_end: str, host: Host, child_environment: Mapping[str, str], readable_source: Path
 ) -> None:
     for path in (host.folder, *host.folder.iterdir()):
         os.chown(path, NOBODY, NOBODY)
@@ -52,8 +63,7 @@ def test_a_user_without_rights_is_contained_as_well(
         "facts": host.facts,
         "readable": [str(host.readable)],
     }
-    source = Path(sys.modules["turnwright"].__file__ or "").parents[1]
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(readable_source), "PYTHONDONTWRITEBYTECODE": "1"}
     script = Path(__file__).with_name("unprivileged.py")
     done = subprocess.run(
         [*AS_NOBODY, interpreter(), "-c", script.read_text(), back_end],
