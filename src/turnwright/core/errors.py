@@ -53,6 +53,10 @@ class TrainingError(TurnwrightError):
     """An optimizer update is impossible or not finite."""
 
 
+class StalenessError(TurnwrightError):
+    """A group would be started or trained against the bound on staleness."""
+
+
 class ContextOverflowError(TurnwrightError):
     """A prompt leaves no room for a reply within the sequence limit."""
 
