@@ -1,4 +1,4 @@
-"""The bound on staleness, over schedules in virtual time: it holds for every group, none waits for ever, few are lost."""
+"""The bound on staleness, over schedules in virtual time: it holds for every group, none waits for ever, few go."""
 
 import heapq
 import random

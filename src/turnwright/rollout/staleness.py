@@ -99,8 +99,8 @@ class StalenessBound:
             raise StalenessError(f"group {group} cannot end: it is {'ready' if entry else 'not admitted'}")
         if oldest < entry.oldest:
             raise StalenessError(
-                f"group {group} was admitted under version {entry.oldest} and has a token of version {oldest}: expected "
-                "none that is older"
+                f"group {group} was admitted under version {entry.oldest} and has a token of version {oldest}: "
+                "expected none that is older"
             )
         entry.oldest, entry.ready = oldest, True
 
@@ -119,7 +119,7 @@ class StalenessBound:
         return tuple(group for group in in_work if self._entries[group].oldest <= short) if short is not None else ()
 
     def can_step(self, version: int) -> bool:
-        """Tell whether a step may start from ``version``: none is in work, a batch is ready, and the rest stays in time."""
+        """Tell whether a step may start from ``version``: none is under way, a batch is ready, the rest in time."""
         return not self._in_training and self.num_ready >= self.batch_size and self._shortfall(version) is None
 
     def take(self, version: int) -> tuple[int, ...]:
