@@ -1,7 +1,7 @@
 """Concurrency: how many episodes to keep in flight, from what the engine says about its queue.
 
     engine idle, limit reached   -->  more, by a quarter      (episodes wait for their tools, not for the engine)
-    queue long, twice in a row   -->  fewer, by a fifth        (more requests wait than are in work: episodes grow stale)
+    queue long, twice in a row   -->  fewer, by a fifth        (more wait than are in work: episodes grow stale)
     otherwise                    -->  as many as before
 
 Between the two marks nothing moves, so that a steady load has a steady limit. Growth and decline are geometric: the
