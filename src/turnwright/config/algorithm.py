@@ -82,8 +82,9 @@ class Algorithm(Section):
     """Estimate of the divergence; unset = k2 in the loss and k1 in the reward, which have the right gradient."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the bonus for the entropy of the policy at sampled tokens; 0 = none."""
-    proximal: Literal["sampler", "recomputed"] = "sampler"
-    """Policy the ratio is formed with: the one that sampled, or that of the learner as the step begins (decoupled)."""
+    proximal: Literal["sampler", "recomputed", "interpolated"] = "sampler"
+    """Policy the ratio is formed with: the one that sampled; that of the learner as the step begins (decoupled); or
+    between both, the closer to the learner's the staler the token, without a pass of its own."""
     truncated_importance_cap: float | None = Field(default=None, gt=0)
     """Largest weight proximal / sampler of a token, with a recomputed proximal policy; unset = no such weight."""
     importance_band: tuple[float, float] | None = Field(default=None, strict=False)

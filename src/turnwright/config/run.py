@@ -9,7 +9,7 @@ from turnwright.config.algorithm_problems import algorithm_problems
 from turnwright.config.judging import Evaluation, Validation, Warmstart
 from turnwright.config.mixing import EnvironmentChoice
 from turnwright.config.reaching import Agent, Gateway
-from turnwright.config.running import Inference, Learner, Rollout, Tracking
+from turnwright.config.running import AsyncConfig, Inference, Learner, Rollout, Tracking
 from turnwright.config.section import Section
 from turnwright.config.training import Model, Optimizer, Run, Sampling, Schedule
 
@@ -34,6 +34,7 @@ class RunConfig(Section):
     optimizer: Optimizer = Field(default_factory=Optimizer)
     schedule: Schedule = Field(default_factory=Schedule)
     rollout: Rollout = Field(default_factory=Rollout)
+    async_config: AsyncConfig = Field(default_factory=AsyncConfig)
     gateway: Gateway = Field(default_factory=Gateway)
     inference: Inference = Field(default_factory=Inference)
     learner: Learner = Field(default_factory=Learner)
@@ -49,6 +50,7 @@ class RunConfig(Section):
             *algorithm_problems(self.algorithm),
             *self._settings_without_effect(),
             *self._limits_at_odds(),
+            *self._depends_on_the_clock(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -102,15 +104,43 @@ class RunConfig(Section):
                 "gateway.hand_out_aws_keys and gateway.require_scoped_tokens contradict each other: the key pair is "
                 "not bound to one trajectory; set one"
             )
-        if self.agent.kind != "builtin" and self.run.deterministic:
+        if self.schedule.keep_last is None and self.schedule.keep_best is not None:
+            problems.append(
+                f"schedule.keep_best = {self.schedule.keep_best} has no effect without schedule.keep_last: all "
+                "checkpoints are kept; set schedule.keep_last or remove the first"
+            )
+        return problems
+
+    def _depends_on_the_clock(self) -> list[str]:
+        """Name what a run that must not depend on the clock cannot have."""
+        if not self.run.deterministic:
+            return []
+        problems: list[str] = []
+        if self.agent.kind != "builtin":
             problems.append(
                 f"run.deterministic = true cannot hold with agent.kind = {self.agent.kind!r}: when a program of its "
                 "own calls depends on the clock; set run.deterministic=false"
+            )
+        if steps := self.async_config.max_steps_off_policy:
+            problems.append(
+                f"run.deterministic = true cannot hold with async_config.max_steps_off_policy = {steps}: which "
+                "weights sample a token then depends on the clock; set one of them to its default"
+            )
+        if (lowest := self.rollout.rollout_min_concurrency) is not None:
+            problems.append(
+                f"run.deterministic = true cannot hold with rollout.rollout_min_concurrency = {lowest}: how many "
+                "episodes are in flight then depends on the clock; remove one of them"
             )
         return problems
 
     def _limits_at_odds(self) -> list[str]:
         problems: list[str] = []
+        lowest, highest = self.rollout.rollout_min_concurrency, self.rollout.rollout_max_concurrency
+        if lowest is not None and lowest > highest:
+            problems.append(
+                f"rollout.rollout_min_concurrency = {lowest} must be at most rollout.rollout_max_concurrency = "
+                f"{highest}; lower the first"
+            )
         limit = self.sampling.max_sequence_length
         if limit is not None and self.sampling.sampling_max_tokens >= limit:
             problems.append(

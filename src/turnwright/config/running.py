@@ -1,4 +1,4 @@
-"""Sections that shape how a run works: rollout, inference, learner, tracking."""
+"""Sections that shape how a run works: rollout, async_config, inference, learner, tracking."""
 
 from typing import Literal
 
@@ -12,6 +12,9 @@ class Rollout(Section):
 
     rollout_max_concurrency: int = Field(default=96, ge=1)
     """Episodes in flight at once."""
+    rollout_min_concurrency: int | None = Field(default=None, ge=1)
+    """Episodes in flight that the run begins with: from there to ``rollout_max_concurrency`` the limit follows the
+    engine's queue; unset = always the most."""
     rollout_timeout: float = Field(default=600.0, gt=0)
     """Seconds an episode may take."""
     rollout_max_retries: int = Field(default=3, ge=0)
@@ -24,7 +27,19 @@ class Rollout(Section):
     """Further rounds in which new groups are collected in place of those without signal, until
     ``algorithm.global_batch_size`` groups have some; 0 = a step trains on what has."""
     max_failed_fraction: float = Field(default=0.2, ge=0, le=1)
-    """Share of a step's attempts that may fail for good; above it the run stops."""
+    """Share of a step's attempts that may fail for good; above it the run pauses."""
+    max_pause_seconds: float = Field(default=600.0, ge=0)
+    """How long a run with too many failures waits for a rollout to succeed again before it stops; 0 = it stops at
+    once."""
+
+
+class AsyncConfig(Section):
+    """[async_config]: how far rollouts may run ahead of training."""
+
+    max_steps_off_policy: int = Field(default=0, ge=0, le=64)
+    """Updates of weights that may lie between sampling a token and training it; 0 = synchronous."""
+    straggler_wait_seconds: float = Field(default=60.0, ge=0)
+    """How long a step that is otherwise ready waits for groups that would grow too old, before they are given up."""
 
 
 class Inference(Section):
@@ -36,6 +51,9 @@ class Inference(Section):
     """Requests that may wait for a slot."""
     num_threads: int | None = Field(default=None, ge=1)
     """Cores for the engine; unset = all."""
+    placement: Literal["shared", "process"] = "shared"
+    """Where the engine lives: shared = in this process, over the learner's own weights; process = in one of its own,
+    with weights of its own that each step publishes to it."""
 
 
 class Learner(Section):

@@ -18,6 +18,8 @@ class Run(Section):
     """Key of every random stream of the run."""
     deterministic: bool = False
     """Same seed, same bits: the engine decodes in rounds whose composition does not depend on the clock."""
+    watchdog_seconds: float = Field(default=300.0, gt=0)
+    """Seconds without progress after which the run says what it waits for."""
 
 
 class Model(Section):
@@ -99,3 +101,7 @@ class Schedule(Section):
     """Steps between validations, besides those at step 0 and at the end; 0 = none at all."""
     save_every: int = Field(default=10, ge=0)
     """Steps between checkpoints; 0 = only the last step's."""
+    keep_last: int | None = Field(default=None, ge=1)
+    """Newest checkpoints to keep; unset = all."""
+    keep_best: int | None = Field(default=None, ge=0)
+    """Best validated checkpoints that stay besides the ``keep_last`` newest; unset = one."""
