@@ -101,6 +101,16 @@ def test_a_wrong_value_is_named_with_its_cure(override: str, parts: list[str]) -
         (["inference.max_queue=95"], "at least rollout.rollout_max_concurrency = 96"),
         (["model.lora_alpha=8.0"], "model.lora_alpha = 8.0 has no effect with model.lora_rank = 0"),
         (["model.dtype=bfloat16"], "set learner.sampler_gap_warn=0.02"),
+        (["rollout.rollout_min_concurrency=97"], "must be at most rollout.rollout_max_concurrency = 96"),
+        (["schedule.keep_best=2"], "schedule.keep_best = 2 has no effect without schedule.keep_last"),
+        (
+            ["run.deterministic=true", "async_config.max_steps_off_policy=1"],
+            "run.deterministic = true cannot hold with async_config.max_steps_off_policy = 1",
+        ),
+        (
+            ["run.deterministic=true", "rollout.rollout_min_concurrency=4"],
+            "run.deterministic = true cannot hold with rollout.rollout_min_concurrency = 4",
+        ),
     ],
 )
 def test_values_at_odds_with_each_other_are_refused(overrides: list[str], part: str) -> None:
@@ -227,6 +237,8 @@ CHANGED: dict[str, Any] = {
     "optimizer.lr_schedule": "linear",
     "optimizer.warmup_steps": 3,
     "inference.max_queue": 5000,
+    "inference.placement": "process",
+    "schedule.keep_best": None,
     "rollout.rollout_max_concurrency": 95,
     "validation.pass_k_values": [1, 3],
     "algorithm.updates_per_step": 2,
