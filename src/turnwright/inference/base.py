@@ -1,6 +1,7 @@
 """Engine: token ids in; token ids, log-probabilities and policy versions out."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,4 +93,20 @@ class Engine(Protocol):
             EngineStoppedError: The queue is full, or the engine or the episode is closed.
             Exception: What ``stop_when`` or ``on_tokens`` raised ends this request and no other.
         """
+        ...
+
+
+class TrainedEngine(Engine, Protocol):
+    """An engine whose weights a learner changes."""
+
+    async def publish(self, version: int) -> None:
+        """Sample as ``version`` from the learner's weights as they are now; nothing computed before counts."""
+        ...
+
+    def paused(self) -> AbstractAsyncContextManager[None]:
+        """Sample nothing inside the block, for whoever writes tensors that the engine reads; pauses may overlap."""
+        ...
+
+    async def close(self) -> None:
+        """Stop; requests in work end with EngineStoppedError."""
         ...
