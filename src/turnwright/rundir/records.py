@@ -11,11 +11,17 @@ from pydantic import TypeAdapter
 from turnwright.core.episode import Episode
 from turnwright.core.errors import DatasetError
 from turnwright.core.finding import Finding
+from turnwright.core.group import Attempt
 from turnwright.core.trajectory import Trajectory
 
-Phase = Literal["starting", "rollout", "update", "validation", "checkpoint", "finished", "failed", "stopped"]
+Phase = Literal[
+    "starting", "replay", "rollout", "paused", "update", "validation", "checkpoint", "finished", "failed", "stopped"
+]
 ENDED: tuple[Phase, ...] = ("finished", "failed", "stopped")
 PHASES: tuple[Phase, ...] = get_args(Phase)
+
+Fate = Literal["open", "trained", "no_signal", "stale"]
+"""What became of a group: open = dealt and in no closed step; no_signal and stale ones left for a fresh one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,28 +77,44 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchGroup:
-    """One group of a step, as it was dealt."""
+    """One group, as it was dealt, and what became of it."""
 
+    number: int = -1
+    """Place in the order of admission, from 0; no two of a run have the same. -1 = the record does not say."""
     task: str
     domain: str
     """Empty outside a mixture."""
     epoch: int
-    """Pass over its domain's tasks, from 0."""
+    """Pass over its domain's tasks, from 0; its attempts are numbered from ``epoch * group_size``."""
     round: int = 0
-    """Round of filling that dealt it, from 1; 0 = the step had it from the start."""
+    """Rounds of filling behind it: one more than a group without signal that it was dealt for, as many as a stale one."""
+    refill: bool = False
+    """It was dealt in place of another group, not in the regular order."""
+    version: int = 0
+    """Version of the policy that it was admitted under."""
+    fate: Fate = "open"
     replaced: bool = False
     """It carried no signal and left the step for another; its attempts are on disk and were not trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchRecord:
-    """What a step of a mixture, or of a run that fills its batches, is made of.
+    """What a step is made of; its line in batches.jsonl closes the step.
 
-    The groups that are trained come first, in their order.
+    The groups that are trained come first, in the order in which they are, then the others in order of leaving.
     """
 
     step: int
     groups: tuple[BatchGroup, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenGroup:
+    """A group that belongs to no closed step, as an interrupted process left it."""
+
+    group: BatchGroup
+    attempts: tuple[Attempt, ...]
+    """Those that ended, in order of ending; of several at one key the last one."""
 
 
 _MANIFEST = TypeAdapter(Manifest)
