@@ -88,13 +88,18 @@ class BatchGroup:
     """Pass over its domain's tasks, from 0; its attempts are numbered from ``epoch * group_size``."""
     round: int = 0
     """Rounds of filling behind it: one more than a group without signal that it was dealt for, as many as a stale one."""
-    refill: bool = False
-    """It was dealt in place of another group, not in the regular order."""
+    instead_of: int | None = None
+    """Number of the group that it was dealt in place of; None = it was dealt in the regular order."""
     version: int = 0
     """Version of the policy that it was admitted under."""
     fate: Fate = "open"
     replaced: bool = False
     """It carried no signal and left the step for another; its attempts are on disk and were not trained."""
+
+    @property
+    def refill(self) -> bool:
+        """Whether it was dealt in place of another group."""
+        return self.instead_of is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
