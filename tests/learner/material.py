@@ -11,6 +11,7 @@ from models.tiny import VOCABULARY, stock_twin, tiny_policy
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import TrainableAttempt, TrainableGroup
 from turnwright.core.trajectory import Row
+from turnwright.learner.exclusive import UNDISTURBED, Exclusive
 from turnwright.learner.optimizer import Optimizer, OptimizerSettings
 from turnwright.learner.passes import Passes, PassSettings
 from turnwright.learner.reference import Reference
@@ -131,7 +132,9 @@ class FixedReference(Reference):
     def __init__(self, log_ratio: float) -> None:
         self.log_ratio = log_ratio
 
-    def score(self, rows: Sequence[Row], groups: Sequence[str]) -> tuple[torch.Tensor, ...]:
+    def score(
+        self, rows: Sequence[Row], groups: Sequence[str], exclusive: Exclusive = UNDISTURBED
+    ) -> tuple[torch.Tensor, ...]:
         return tuple(torch.full((row.num_trained_tokens,), -math.log(VOCABULARY) - self.log_ratio) for row in rows)
 
 

@@ -9,11 +9,11 @@ gradients nor optimizer state.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from torch import Tensor
 
 from turnwright.core.trajectory import Row
+from turnwright.learner.exclusive import UNDISTURBED, Exclusive
 from turnwright.learner.passes import Passes
 
 
@@ -33,11 +33,18 @@ class Reference:
             )
         self._passes = passes
 
-    def score(self, rows: Sequence[Row], groups: Sequence[str]) -> tuple[Tensor, ...]:
+    def score(
+        self, rows: Sequence[Row], groups: Sequence[str], exclusive: Exclusive = UNDISTURBED
+    ) -> tuple[Tensor, ...]:
         """Return log ref of each row's trained tokens, as ``Passes.score`` does.
 
-        Whoever else computes with a policy that has adapters must be paused meanwhile: it would be without them.
+        Args:
+            rows: Each with at least one trained token.
+            groups: Name of the group of each row.
+            exclusive: Asked to be alone where the policy has adapters: meanwhile everybody is without them.
         """
         policy = self._passes.policy
-        with policy.without_adapters() if policy.adapted else nullcontext():
+        if not policy.adapted:
+            return self._passes.score(rows, groups)
+        with exclusive.alone(), policy.without_adapters():
             return self._passes.score(rows, groups)

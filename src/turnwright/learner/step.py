@@ -20,6 +20,7 @@ from turnwright.core.group import TrainableGroup
 from turnwright.core.update import Step
 from turnwright.learner.batch import Batch, BatchSettings, WeightedRow, build_batch
 from turnwright.learner.credit import ByRow
+from turnwright.learner.exclusive import UNDISTURBED, Exclusive
 from turnwright.learner.guards import (
     require_logprobs,
     require_one_row_each,
@@ -61,6 +62,7 @@ def take_step(
     *,
     step: int,
     reference: Reference | None = None,
+    exclusive: Exclusive = UNDISTURBED,
 ) -> Step:
     """Train on one batch of groups that the current weights sampled.
 
@@ -71,6 +73,7 @@ def take_step(
         settings: What is made of them.
         step: Number of the step, from 1.
         reference: What the divergence is measured from; None where it has no coefficient.
+        exclusive: Told before the first weight is written; asked to be alone with a policy without its adapters.
 
     Raises:
         SamplerMismatchError: Engine and learner disagree on the first update; the weights are unchanged.
@@ -91,6 +94,7 @@ def take_step(
         batch,
         proximal=settings.proximal == "recomputed",
         kl=settings.penalises_reward or settings.loss.kl_coefficient > 0,
+        exclusive=exclusive,
     )
     divergence = None
     if settings.penalises_reward and batch.updates:
@@ -101,12 +105,12 @@ def take_step(
     metrics["training/learning_rate"] = optimizer.learning_rate()
     metrics["training/num_updates"] = float(len(batch.updates))
     if batch.updates:
-        metrics |= _update(passes, optimizer, batch, anchors, settings)
+        metrics |= _update(passes, optimizer, batch, anchors, settings, exclusive)
     return Step(step=step, num_updates=len(batch.updates), metrics=metrics)
 
 
 def _update(
-    passes: Passes, optimizer: Optimizer, batch: Batch, anchors: Anchors, settings: StepSettings
+    passes: Passes, optimizer: Optimizer, batch: Batch, anchors: Anchors, settings: StepSettings, exclusive: Exclusive
 ) -> dict[str, float]:
     """Make the updates of a step and return what they report."""
     measures: list[Measures] = []
@@ -120,6 +124,7 @@ def _update(
         except TurnwrightError:
             optimizer.discard()
             raise
+        exclusive.until_published()
         grad_norms.append(optimizer.step())
         measures.append(found)
         reports.append(report)

@@ -16,6 +16,7 @@ from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import TrainingError
 from turnwright.learner.batch import Batch, WeightedRow
 from turnwright.learner.credit import ByRow
+from turnwright.learner.exclusive import UNDISTURBED, Exclusive
 from turnwright.learner.passes import Passes
 from turnwright.learner.reference import Reference
 
@@ -65,7 +66,15 @@ class PassTokens:
     """Trained tokens of each row."""
 
 
-def find_anchors(passes: Passes, reference: Reference | None, batch: Batch, *, proximal: bool, kl: bool) -> Anchors:
+def find_anchors(
+    passes: Passes,
+    reference: Reference | None,
+    batch: Batch,
+    *,
+    proximal: bool,
+    kl: bool,
+    exclusive: Exclusive = UNDISTURBED,
+) -> Anchors:
     """Score the rows of a step under the policies that stay what they are through its updates.
 
     Args:
@@ -74,6 +83,7 @@ def find_anchors(passes: Passes, reference: Reference | None, batch: Batch, *, p
         batch: Of the step.
         proximal: Score under the policy in training.
         kl: Score under the reference.
+        exclusive: For a reference that shares the policy's tensors.
 
     Raises:
         TrainingError: A divergence is asked for and there is no reference.
@@ -84,7 +94,7 @@ def find_anchors(passes: Passes, reference: Reference | None, batch: Batch, *, p
     rows, groups = [entry.row for entry in entries], [entry.group for entry in entries]
     return Anchors(
         proximal=_by_row(batch, passes.score(rows, groups)) if proximal and rows else {},
-        reference=_by_row(batch, reference.score(rows, groups)) if kl and reference and rows else {},
+        reference=_by_row(batch, reference.score(rows, groups, exclusive)) if kl and reference and rows else {},
     )
 
 
