@@ -9,7 +9,7 @@ from turnwright.config.section import Section
 
 DOMAIN = re.compile(r"[a-z0-9_]+")
 METRIC_FAMILIES = frozenset(
-    {"analysis", "cost", "eval", "health", "rollout", "score", "step", "time", "timing_s", "training", "val"}
+    {"analysis", "busy_s", "cost", "eval", "health", "rollout", "score", "step", "time", "timing_s", "training", "val"}
 )
 """First parts of the names in metrics.jsonl: a domain of such a name would hide them."""
 
