@@ -258,3 +258,25 @@ def test_nothing_is_sampled_while_paused_and_pauses_may_overlap():
         await engine.close()
 
     run(scenario())
+
+
+def test_it_says_when_it_begins_to_compute_and_when_it_has_nothing_to_do():
+    heard: list[bool] = []
+
+    async def scenario() -> None:
+        engine = LocalEngine(tiny_policy())
+        engine.on_busy = heard.append
+        engine.open_episode(KEY)
+        await engine.generate(endless(max_tokens=40))
+        async with engine.paused():
+            assert heard == [True, False]
+        task = asyncio.create_task(engine.generate(endless()))
+        while len(heard) < 3:
+            await asyncio.sleep(0)
+        async with engine.paused():
+            assert heard == [True, False, True, False]
+        await task
+        await engine.close()
+        assert heard == [True, False] * 3
+
+    run(scenario())

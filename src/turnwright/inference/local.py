@@ -14,7 +14,7 @@ request, in order of task, attempt and turn, so that the composition of batches 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
@@ -60,6 +60,8 @@ class LocalEngine:
         """
         self.policy = policy
         self.counters = EngineCounters()
+        self.on_busy: Callable[[bool], None] = lambda busy: None
+        """Told on the event loop when the engine begins to compute (True) and when it has nothing to do (False)."""
         self.max_sequence_length = min(max_sequence_length or policy.max_sequence_length, policy.max_sequence_length)
         slot_bytes = bytes_per_token(policy) * (self.max_sequence_length + 1)
         self.num_slots = min(kv_memory_mb * 2**20 // slot_bytes, max_slots)
@@ -209,11 +211,11 @@ class LocalEngine:
                 lanes = self._slots.lanes
                 rows = [lane for lane in lanes if lane.active is not None]
                 if self._num_pauses or not rows or not self._may_advance():
-                    self._idle.set()
+                    self._mark(busy=False)
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                self._idle.clear()
+                self._mark(busy=True)
                 self._advancing = True
                 try:
                     finished = await loop.run_in_executor(self._executor, self._passes.advance, rows, lanes)
@@ -224,7 +226,12 @@ class LocalEngine:
             # Every caller, present and future, gets the failure: a dead loop must not look like a slow one.
             self._stop(f"the engine stopped: {error!r}", error)
         finally:
-            self._idle.set()
+            self._mark(busy=False)
+
+    def _mark(self, *, busy: bool) -> None:
+        if busy == self._idle.is_set():
+            self._idle.clear() if busy else self._idle.set()
+            self.on_busy(busy)
 
     def _admit(self) -> None:
         if self._deterministic:
