@@ -9,8 +9,12 @@ from turnwright.config import RunConfig
 from turnwright.config.algorithm import Algorithm
 
 
-def algorithm(**settings: Any) -> Algorithm:
-    values = {"environment": {"name": "orders"}, "algorithm": settings}
+def algorithm(max_steps_off_policy: int = 0, **settings: Any) -> Algorithm:
+    values = {
+        "environment": {"name": "orders"},
+        "algorithm": settings,
+        "async_config": {"max_steps_off_policy": max_steps_off_policy},
+    }
     return RunConfig.model_validate(values).algorithm
 
 
@@ -42,6 +46,8 @@ def test_what_belongs_together_is_accepted() -> None:
     assert own.clip_thresholds == (0.0, float("inf"))
     assert algorithm(advantage_method="grpo_passk", advantage_k=8, group_size=8).best_of == 8
     assert algorithm(advantage_method="monte_carlo", gamma=0.9).gamma == 0.9
+    for weight in ({}, {"truncated_importance_cap": 2.0}, {"importance_band": [0.5, 5.0]}):
+        assert algorithm(2, proximal="interpolated", **weight).proximal == "interpolated"
     assert not algorithm(advantage_method="group_based_per_turn", advantage_normalization=False).advantage_normalization
 
 
@@ -73,6 +79,10 @@ def test_what_belongs_together_is_accepted() -> None:
         ({"kl_coefficient": 0.1, "kl_placement": "reward"}, "a reward per token is reinforce_pp's"),
         ({"truncated_importance_cap": 2.0}, "has no effect with algorithm.proximal = 'sampler'"),
         ({"importance_band": [0.5, 5.0]}, "set algorithm.proximal = 'recomputed'"),
+        (
+            {"proximal": "interpolated"},
+            "no effect with async_config.max_steps_off_policy = 0: up to one step off policy",
+        ),
         ({"proximal": "recomputed", "importance_band": [1.5, 5.0]}, "must lie around 1"),
         (
             {"proximal": "recomputed", "importance_band": [0.5, 5.0], "truncated_importance_cap": 2.0},

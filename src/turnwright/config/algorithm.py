@@ -86,7 +86,7 @@ class Algorithm(Section):
     """Policy the ratio is formed with: the one that sampled; that of the learner as the step begins (decoupled); or
     between both, the closer to the learner's the staler the token, without a pass of its own."""
     truncated_importance_cap: float | None = Field(default=None, gt=0)
-    """Largest weight proximal / sampler of a token, with a recomputed proximal policy; unset = no such weight."""
+    """Largest weight proximal / sampler of a token, with a proximal policy of its own; unset = no such weight."""
     importance_band: tuple[float, float] | None = Field(default=None, strict=False)
     """Weights proximal / sampler that count; tokens outside are left out (IcePop has 0.5 and 5); unset = none."""
     group_size: int = Field(default=8, ge=2)

@@ -8,13 +8,13 @@ PER_TURN = ("monte_carlo", "group_based_per_turn")
 NORMALISABLE = ("group_based", "group_based_per_turn")
 
 
-def algorithm_problems(algorithm: Algorithm) -> Iterator[str]:
+def algorithm_problems(algorithm: Algorithm, max_steps_off_policy: int) -> Iterator[str]:
     """Yield one sentence per problem: key, value, why, and the cure."""
     yield from _advantage_problems(algorithm)
     yield from _loss_problems(algorithm)
     yield from _weight_problems(algorithm)
     yield from _divergence_problems(algorithm)
-    yield from _correction_problems(algorithm)
+    yield from _correction_problems(algorithm, max_steps_off_policy)
     yield from _filter_problems(algorithm)
 
 
@@ -127,12 +127,19 @@ def _divergence_problems(algorithm: Algorithm) -> Iterator[str]:
         )
 
 
-def _correction_problems(algorithm: Algorithm) -> Iterator[str]:
+def _correction_problems(algorithm: Algorithm, max_steps_off_policy: int) -> Iterator[str]:
+    if algorithm.proximal == "interpolated" and max_steps_off_policy < 2:
+        yield (
+            "algorithm.proximal = 'interpolated' has no effect with async_config.max_steps_off_policy = "
+            f"{max_steps_off_policy}: up to one step off policy it is the sampler; set algorithm.proximal = "
+            "'recomputed' or 'sampler', or raise the second to at least 2"
+        )
     for name in ("truncated_importance_cap", "importance_band"):
         if getattr(algorithm, name) is not None and algorithm.proximal == "sampler":
             yield (
                 f"algorithm.{name} = {getattr(algorithm, name)} has no effect with algorithm.proximal = 'sampler': it "
-                "weighs the proximal policy against the sampler; set algorithm.proximal = 'recomputed'"
+                "weighs the proximal policy against the sampler; set algorithm.proximal = 'recomputed' (or "
+                "'interpolated')"
             )
     if algorithm.truncated_importance_cap is not None and algorithm.importance_band is not None:
         yield (

@@ -47,7 +47,7 @@ class RunConfig(Section):
     def _check_across_sections(self) -> Self:
         problems = [
             *self._impossible_schedules(),
-            *algorithm_problems(self.algorithm),
+            *algorithm_problems(self.algorithm, self.async_config.max_steps_off_policy),
             *self._settings_without_effect(),
             *self._limits_at_odds(),
             *self._depends_on_the_clock(),
