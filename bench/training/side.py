@@ -63,13 +63,13 @@ class Side:
     def step(self) -> float:
         """Take a step - advantages, passes, clipping, AdamW - and return its seconds."""
         started = time.perf_counter()
-        take_step(self.passes, self.optimizer, self.groups, self.settings, step=0)
+        take_step(self.passes, self.optimizer, self.groups, self.settings, step=1)
         return time.perf_counter() - started
 
     def gradient(self) -> tuple[float, dict[str, Tensor]]:
         """Return the loss and the gradient of a step that leaves the weights as they are."""
         kept = Kept(self.passes.policy)
-        step = take_step(self.passes, kept, self.groups, self.settings, step=0)
+        step = take_step(self.passes, kept, self.groups, self.settings, step=1)
         return step.metrics["training/loss"], kept.gradient
 
 

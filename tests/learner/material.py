@@ -4,6 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import cycle
 
 import torch
 
@@ -72,6 +73,18 @@ def uniform_policy() -> Policy:
         for parameter in policy.model.parameters():
             parameter.zero_()
     return policy
+
+
+def sampled_by(groups: Sequence[TrainableGroup], *versions: int) -> list[TrainableGroup]:
+    """Return groups whose trained tokens were sampled by these versions in turn, beginning anew in each row."""
+
+    def moved(row: Row) -> Row:
+        turns = cycle(versions)
+        return replace(row, policy_versions=tuple(next(turns) if on else -1 for on in row.trained))
+
+    return [
+        replace(one, attempts=tuple(replace(a, rows=tuple(map(moved, a.rows))) for a in one.attempts)) for one in groups
+    ]
 
 
 def on_policy_groups(

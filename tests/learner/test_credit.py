@@ -153,6 +153,7 @@ def gradients(method: AdvantageMethod, loss: LossName, *, steps: int) -> torch.T
             aggregation="rollout" if loss == "gspo" else "token",
         ),
         loss=LossSettings(loss_fn=loss, clip_low_threshold=low, clip_high_threshold=high),
+        max_staleness=steps,
         sampler_gap_warn=1e3,
         sampler_kl_warn=1e3,
     )

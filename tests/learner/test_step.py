@@ -11,6 +11,7 @@ from learner.material import (
     on_policy_groups,
     optimizer_of,
     passes_of,
+    sampled_by,
     unchanged,
     uniform_policy,
     weights_of,
@@ -55,7 +56,7 @@ def test_grpo_by_hand_from_rewards_to_the_loss():
         group("a", attempt("a", 0, 1.0, [1.5, 1.0]), attempt("a", 1, 0.0, [0.5, 1.0, 2.0])),
         group("b", attempt("b", 0, 0.5, [1.0] * 4), attempt("b", 1, 0.5, [1.0])),
     ]
-    step = take_step(passes_of(policy), optimizer_of(policy), groups, BY_HAND, step=7)
+    step = take_step(passes_of(policy), optimizer_of(policy), sampled_by(groups, 6), BY_HAND, step=7)
     metrics = step.metrics
     assert step.step == 7
     assert metrics["training/loss"] == pytest.approx(0.1131369, abs=1e-6)
@@ -197,7 +198,7 @@ def test_without_signal_nothing_is_computed_and_nothing_changes():
     step = take_step(
         passes_of(policy),
         optimizer_of(policy),
-        on_policy_groups(policy, rewards=((1, 1), (0, 0))),
+        sampled_by(on_policy_groups(policy, rewards=((1, 1), (0, 0))), 2),
         SETTINGS,
         step=3,
     )

@@ -68,6 +68,7 @@ def step_settings(config: RunConfig) -> StepSettings:
             importance_band=algorithm.importance_band,
         ),
         proximal=algorithm.proximal,
+        max_staleness=config.async_config.max_steps_off_policy,
         sampler_gap_warn=config.learner.sampler_gap_warn,
         sampler_kl_warn=config.learner.sampler_kl_warn,
     )

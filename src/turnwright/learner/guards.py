@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from turnwright.core.errors import SamplerMismatchError, TrainingError
+from turnwright.core.errors import SamplerMismatchError, StalenessError, TrainingError
 from turnwright.core.group import TrainableGroup
 from turnwright.core.trajectory import Row
 from turnwright.learner.batch import Batch, WeightedRow
@@ -52,15 +52,47 @@ def require_logprobs(groups: Sequence[TrainableGroup]) -> None:
                 )
 
 
+def require_versions(groups: Sequence[TrainableGroup], *, start: int, max_staleness: int) -> None:
+    """Raise unless each trained token has a version, and one from which a step may still train.
+
+    Args:
+        groups: Of the step.
+        start: Version that the step starts from.
+        max_staleness: Versions by which a token may be older.
+
+    Raises:
+        StalenessError: A token is older: the last line of defence of the bound that the rollouts keep.
+        TrainingError: A token has no version, or that of a step still to come.
+    """
+    oldest = max(0, start - max_staleness)
+    for row in (row for group in groups for attempt in group.attempts for row in attempt.rows):
+        for position, (version, on) in enumerate(zip(row.policy_versions, row.trained, strict=True)):
+            if not on or oldest <= version <= start:
+                continue
+            if 0 <= version < start:
+                raise StalenessError(
+                    f"{_token(row, position)} was sampled by version {version}, {start - version} before the version "
+                    f"{start} that the step starts from: expected at most {max_staleness} "
+                    "(async_config.max_steps_off_policy); no weight was changed"
+                )
+            raise TrainingError(
+                f"{_token(row, position)} has policy version {version}, expected one from 0 to {start}, the version "
+                "that the step starts from: the engine must record which weights sample a token, and take_step be "
+                "given the number of the step; no weight was changed"
+            )
+
+
 def require_recorded(entries: Sequence[WeightedRow], tokens: PassTokens, logprobs_T: Tensor) -> None:
     """Raise TrainingError for a token that the sampler calls certain and the learner does not: 0.0 stands for nothing.
+
+    Fresh tokens alone: what was certain once may since have become unlikely.
 
     Args:
         entries: Rows of the pass.
         tokens: Their trained tokens.
         logprobs_T: log p.
     """
-    lost_T = (tokens.sampled_T == 0) & (logprobs_T < CERTAIN_BUT_UNLIKELY)
+    lost_T = (tokens.sampled_T == 0) & (logprobs_T < CERTAIN_BUT_UNLIKELY) & (tokens.staleness_T == 0)
     if not bool(lost_T.any()):
         return
     found = int(lost_T.nonzero()[0, 0])
@@ -90,6 +122,8 @@ def require_one_row_each(batch: Batch, setting: str) -> None:
 def require_same_policy(measures: Measures, *, gap_warn: float, kl_warn: float) -> None:
     """Compare the learner's log-probabilities of the first update with the sampler's, whatever the loss starts from.
 
+    Fresh tokens alone, for only those were sampled by these weights; without any there is nothing to compare.
+
     Args:
         measures: Of the first update of a step, before any weight changes.
         gap_warn: Mean |log p - log q| above which a warning is written.
@@ -98,7 +132,10 @@ def require_same_policy(measures: Measures, *, gap_warn: float, kl_warn: float) 
     Raises:
         SamplerMismatchError: either is above five times its threshold, or no number.
     """
-    gap, kl = measures.gap.mean().item(), measures.kl.mean().item()
+    fresh_T = measures.staleness == 0
+    if not bool(fresh_T.any()):
+        return
+    gap, kl = measures.gap[fresh_T].mean().item(), measures.kl[fresh_T].mean().item()
     excess = max(gap / gap_warn, kl / kl_warn)
     if not math.isfinite(gap + kl):
         excess = math.inf
@@ -106,7 +143,7 @@ def require_same_policy(measures: Measures, *, gap_warn: float, kl_warn: float) 
         return
     message = (
         f"sampler_mismatch: engine and learner differ on tokens of the same weights by {gap:.2g} in the mean and "
-        f"{measures.gap.max().item():.2g} at worst (expected at most {gap_warn:g}), KL {kl:.2g}. "
+        f"{measures.gap[fresh_T].max().item():.2g} at worst (expected at most {gap_warn:g}), KL {kl:.2g}. "
         "Usual causes: another chat template or temperature than recorded, weights not published, reduced precision"
     )
     if excess > MISMATCH_FACTOR:

@@ -27,7 +27,12 @@ class Measures:
     """|log p - log q|"""
     kl: Tensor
     """k3 of p and q: KL(q || p)"""
+    staleness: Tensor
+    """d, integer"""
+    log_importance: Tensor
+    """log p - log q"""
     ratio: Tensor
+    """As the loss forms it: p / q, p / prox, or that of the sequence."""
     clipped: Tensor
     entropy: Tensor
     reference_log_ratio: Tensor
@@ -58,6 +63,8 @@ def measure(scores: TokenScores, tokens: PassTokens, result: Objective, settings
         entropy_bonus=result.entropy_bonus[None],
         gap=(logprobs_T - tokens.sampled_T).abs(),
         kl=k3(logprobs_T, tokens.sampled_T),
+        staleness=tokens.staleness_T,
+        log_importance=logprobs_T - tokens.sampled_T,
         ratio=result.policy.ratio_T,
         clipped=result.policy.clipped_T.float(),
         entropy=scores.entropy.detach(),
@@ -83,10 +90,6 @@ def training_metrics(updates: Sequence[Measures], settings: LossSettings) -> Map
         "training/clip_fraction": every.clipped.mean().item(),
         "training/kl_to_sampler": every.kl.mean().item(),
         **_ratio_metrics("training/ratio", every.ratio),
-        "training/on_policy_ratio_mean": first.ratio.mean().item(),
-        "training/on_policy_kl": first.kl.mean().item(),
-        "training/sampler_logprob_gap/mean": first.gap.mean().item(),
-        "training/sampler_logprob_gap/max": first.gap.max().item(),
         "training/trained_tokens": float(every.ratio.numel()),
     }
     if every.reference_kl.numel():
@@ -104,11 +107,71 @@ def training_metrics(updates: Sequence[Measures], settings: LossSettings) -> Map
     return metrics
 
 
+def staleness_metrics(updates: Sequence[Measures], *, max_staleness: int) -> Mapping[str, float]:
+    """Return how stale the trained tokens of a step were, and what fresh and stale ones say apart.
+
+    In the first update p is what the step starts from: there the gap of fresh tokens is the disagreement of engine and
+    learner, and that of stale ones how far the policy has gone since they were sampled.
+
+    Args:
+        updates: Of the step.
+        max_staleness: Tokens are counted for each staleness from 0 to this.
+    """
+    first, every = updates[0], join(updates)
+    fresh_T, stale_T = first.staleness == 0, first.staleness > 0
+    counts = every.staleness.bincount(minlength=max_staleness + 1).tolist()
+    metrics = {
+        "training/staleness/mean": every.staleness.float().mean().item(),
+        "training/staleness/max": float(every.staleness.max()),
+        **{f"training/staleness/tokens_{d}": float(count) for d, count in enumerate(counts)},
+        "training/stale_frac": (every.staleness > 0).float().mean().item(),
+        "training/guard_tokens": float(fresh_T.sum()),
+    }
+    if bool(fresh_T.any()):
+        metrics |= _gap_metrics("training/sampler_logprob_gap", first.gap[fresh_T])
+        metrics["training/on_policy_ratio_mean"] = first.ratio[fresh_T].mean().item()
+        metrics["training/on_policy_kl"] = first.kl[fresh_T].mean().item()
+    if bool(stale_T.any()):
+        metrics |= _gap_metrics("training/policy_drift", first.gap[stale_T])
+        metrics["training/policy_drift/kl"] = first.kl[stale_T].mean().item()
+    return metrics | _apart(every, counts)
+
+
+def _apart(every: Measures, counts: Sequence[int]) -> dict[str, float]:
+    """Return ratios and their effective sample size by staleness; nothing where all tokens are fresh."""
+    if not any(counts[1:]):
+        return {}
+    metrics: dict[str, float] = {}
+    for name, chosen_T in (("fresh", every.staleness == 0), ("stale", every.staleness > 0)):
+        if bool(chosen_T.any()):
+            ratio = every.ratio[chosen_T]
+            metrics |= {
+                f"training/ratio/mean_{name}": ratio.mean().item(),
+                f"training/ratio/ess_{name}": _effective_share(ratio),
+            }
+    for d, count in enumerate(counts):
+        if count:
+            log_importance = every.log_importance[every.staleness == d]
+            metrics |= {
+                f"training/staleness/ratio_{d}": log_importance.exp().mean().item(),
+                f"training/staleness/ess_{d}": _effective_share((log_importance - log_importance.max()).exp()),
+            }
+    return metrics
+
+
 def _ratio_metrics(name: str, ratio: Tensor) -> dict[str, float]:
-    """Return mean, bounds and the share of tokens that carry the weight: (sum w)^2 / (T sum w^2)."""
     return {
         f"{name}/mean": ratio.mean().item(),
         f"{name}/min": ratio.min().item(),
         f"{name}/max": ratio.max().item(),
-        f"{name}/ess": (ratio.sum() ** 2 / (ratio**2).sum() / len(ratio)).item(),
+        f"{name}/ess": _effective_share(ratio),
     }
+
+
+def _gap_metrics(name: str, gap: Tensor) -> dict[str, float]:
+    return {f"{name}/mean": gap.mean().item(), f"{name}/max": gap.max().item()}
+
+
+def _effective_share(ratio: Tensor) -> float:
+    """Return the share of tokens that carry the weight: (sum w)^2 / (T sum w^2)."""
+    return (ratio.sum() ** 2 / (ratio**2).sum() / len(ratio)).item()

@@ -38,7 +38,7 @@ class LossSettings:
     kl_form: KlForm = "k2"
     entropy_coefficient: float = 0.0
     truncated_importance_cap: float | None = None
-    """Read with a recomputed proximal policy alone, as the next."""
+    """Read with a proximal policy of its own alone, as the next."""
     importance_band: tuple[float, float] | None = None
 
     @property

@@ -3,14 +3,16 @@
     groups --> rows to compute --score once--> proximal policy, reference --> advantages and weights
                                                      each update:  passes --> guards --> optimizer
 
+Step t starts from version t - 1. A token that this version sampled is fresh, one that an older one did is stale, by as
+many versions as lie between; more than ``max_staleness`` raises before anything is computed.
+
 The sampler's log-probabilities, or those of the proximal policy, stay the old policy's through all updates of the step.
-The first update of a fresh batch is on-policy, so the learner must find the sampler's numbers again; when it does not,
+In the first update fresh tokens are on-policy, so the learner must find the sampler's numbers again; when it does not,
 training would be quietly wrong and the step raises before it changes a weight.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -27,25 +29,28 @@ from turnwright.learner.guards import (
     require_recorded,
     require_same_policy,
     require_trainable,
+    require_versions,
 )
-from turnwright.learner.measures import Measures, join, measure, training_metrics
+from turnwright.learner.measures import Measures, join, measure, staleness_metrics, training_metrics
 from turnwright.learner.objective import LossSettings, objective
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes, PassReport
 from turnwright.learner.reference import Reference
-from turnwright.learner.tokens import Anchors, find_anchors, pass_tokens
+from turnwright.learner.tokens import Anchors, ProximalName, find_anchors, pass_tokens
 from turnwright.models.forward import TokenScores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSettings:
-    """Names and meaning as in [algorithm] and [learner]."""
+    """Names and meaning as in [algorithm], [async_config] and [learner]."""
 
     batch: BatchSettings
     loss: LossSettings = field(default_factory=LossSettings)
-    proximal: Literal["sampler", "recomputed"] = "sampler"
+    proximal: ProximalName = "sampler"
+    max_staleness: int = 0
+    """Versions that may lie between the one that sampled a token and the one that the step starts from."""
     sampler_gap_warn: float = 1e-5
-    """Mean |log p - log q| of the first update above which something is wrong."""
+    """Mean |log p - log q| of fresh tokens in the first update above which something is wrong."""
     sampler_kl_warn: float = 1e-3
 
     @property
@@ -64,24 +69,26 @@ def take_step(
     reference: Reference | None = None,
     exclusive: Exclusive = UNDISTURBED,
 ) -> Step:
-    """Train on one batch of groups that the current weights sampled.
+    """Train on one batch of groups that the current weights sampled, or some not too long before them.
 
     Args:
         passes: Over the policy in training.
         optimizer: Of its weights.
         groups: Survivors and their rewards.
         settings: What is made of them.
-        step: Number of the step, from 1.
+        step: Number of the step, from 1; it starts from version ``step - 1``.
         reference: What the divergence is measured from; None where it has no coefficient.
         exclusive: Told before the first weight is written; asked to be alone with a policy without its adapters.
 
     Raises:
+        StalenessError: A token is staler than allowed; the weights are unchanged.
         SamplerMismatchError: Engine and learner disagree on the first update; the weights are unchanged.
-        TrainingError: A reward or log-probability cannot be trained with, the weights are unchanged; or a gradient is
-            not finite, the weights are those of the last finite update.
+        TrainingError: A reward, log-probability or version cannot be trained with, the weights are unchanged; or a
+            gradient is not finite, the weights are those of the last finite update.
     """
     require_trainable(groups)
     require_logprobs(groups)
+    require_versions(groups, start=step - 1, max_staleness=settings.max_staleness)
     compute_all = settings.loss.has_terms or settings.penalises_reward
     batch = build_batch(groups, settings.batch, compute_all=compute_all)
     for name, value, single in (("loss_fn", settings.loss.loss_fn, "gspo"),
@@ -92,7 +99,8 @@ def take_step(
         passes,
         reference,
         batch,
-        proximal=settings.proximal == "recomputed",
+        version=step - 1,
+        proximal=settings.proximal,
         kl=settings.penalises_reward or settings.loss.kl_coefficient > 0,
         exclusive=exclusive,
     )
@@ -130,6 +138,7 @@ def _update(
         reports.append(report)
     return {
         **training_metrics(measures, settings.loss),
+        **staleness_metrics(measures, max_staleness=settings.max_staleness),
         "training/grad_norm": sum(grad_norms) / len(grad_norms),
         **_pass_metrics(reports),
     }
@@ -154,8 +163,9 @@ def _accumulate(
 
     def loss(members: Sequence[int], scores: TokenScores) -> Tensor:
         chosen = [entries[index] for index in members]
-        tokens = pass_tokens(chosen, anchors, passes.policy.device)
-        require_recorded(chosen, tokens, scores.logprobs.detach())
+        logprobs_T = scores.logprobs.detach()
+        tokens = pass_tokens(chosen, anchors, logprobs_T)
+        require_recorded(chosen, tokens, logprobs_T)
         result = objective(scores, tokens, settings.loss)
         parts.append(measure(scores, tokens, result, settings.loss))
         return result.total
