@@ -27,7 +27,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from turnwright.config import RunConfig
@@ -53,15 +53,16 @@ from turnwright.learner.step import StepSettings, take_step
 from turnwright.models.load import Policy
 from turnwright.models.memory import watch_peak_memory
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.batches import Batches
+from turnwright.rollout.batches import Batches, Dealt
 from turnwright.rollout.collector import CollectorSettings, EpisodeRunner, Wanted, collect_attempts
-from turnwright.rollout.filling import StepGroups, collect_groups, filling_metrics, make_groups
+from turnwright.rollout.filling import MadeGroup, StepGroups, collect_groups, filling_metrics, make_groups
 from turnwright.rollout.guards import require_few_failures, require_few_repetitions
 from turnwright.rollout.metrics import attempt_metrics, group_metrics, with_domains
 from turnwright.rollout.repetition import RepetitionSettings, describe_worst
 from turnwright.rollout.runner import EpisodeLimits
 from turnwright.rollout.trainable import token_metrics
 from turnwright.rundir.reader import RunReader
+from turnwright.rundir.records import BatchGroup
 from turnwright.rundir.writer import RunWriter
 
 log = logging.getLogger(__name__)
@@ -123,6 +124,9 @@ class Controller:
         self.batches = Batches(config, components.train_tasks)
         self._runner: EpisodeRunner | None = None
         self._taken = Counter[str | None]()
+        self._open: dict[tuple[str, int], int] = {}
+        """Numbers of the open groups, by task and pass."""
+        self._next_group = 0
         self._repetition = RepetitionSettings.from_config(config.algorithm)
 
     async def run(self, *, resume_from: int = 0, finished: Sequence[Attempt] = ()) -> None:
@@ -133,9 +137,13 @@ class Controller:
             finished: Attempts of step ``resume_from + 1`` that an interrupted process left on disk.
         """
         step = resume_from
+        run = RunReader(self.writer.layout.root)
+        self._open = {(found.group.task, found.group.epoch): found.group.number for found in run.open_groups()}
+        numbers = [group.number for batch in run.batches() for group in batch.groups]
+        self._next_group = 1 + max([*numbers, *self._open.values()], default=-1)
         try:
             if resume_from:
-                done = [record for record in RunReader(self.writer.layout.root).batches() if record.step <= resume_from]
+                done = [record for record in run.batches() if record.step <= resume_from]
                 self._taken = self.batches.taken(done)
                 load_resume_state(self.components.optimizer, self.writer.layout.resume_state(resume_from))
                 await self.components.engine.publish(resume_from)
@@ -163,7 +171,7 @@ class Controller:
         self.writer.status("rollout", step)
         groups = await self._collect(step, finished)
         collected = time.perf_counter()
-        self.writer.close_step(step)
+        self._close(step, groups)
         self.writer.status("update", step)
         components = self.components
         assert self._runner is not None
@@ -220,28 +228,61 @@ class Controller:
                 wanted,
                 seed=config.run.seed,
                 temperature=config.sampling.temperature,
-                on_attempt=lambda attempt: self.writer.attempt(step, attempt),
+                on_attempt=record,
             )
 
-        def on_round(collected: StepGroups) -> None:
-            if self.batches.domains or config.rollout.fill_rounds:
-                self.writer.batch(collected.record(step))
-            self._require_health(step, collected)
+        def record(attempt: Attempt) -> None:
+            key = attempt.episode.key
+            self.writer.attempt(self._open[key.task_id, key.attempt // config.algorithm.group_size], attempt)
+
+        def make(dealt: Sequence[Dealt]) -> Awaitable[list[MadeGroup]]:
+            for one in dealt:
+                self._open_group(step, one)
+            return make_groups(dealt, config.algorithm.group_size, play, left, self._repetition)
 
         collected = await collect_groups(
             step,
             self.batches,
-            lambda dealt: make_groups(dealt, config.algorithm.group_size, play, left, self._repetition),
+            make,
             taken=self._taken,
             fill_rounds=config.rollout.fill_rounds,
             is_live=lambda group: is_live(group, self.components.step_settings.batch),
-            on_round=on_round,
+            on_round=lambda collected: self._require_health(step, collected),
         )
         if repetitions := collected.repetitions.values():
             worst = describe_worst(repetitions, self.components.renderer.decode)
             message = "step %d: left out %d attempts that repeat themselves, the worst is %s"
             log.warning(message, step, len(repetitions), worst)
         return collected
+
+    def _open_group(self, step: int, dealt: Dealt) -> None:
+        place = (dealt.task.id, dealt.epoch)
+        if place not in self._open:
+            self._open[place] = self._next_group
+            self._next_group += 1
+            self.writer.open_group(
+                BatchGroup(
+                    number=self._open[place],
+                    task=dealt.task.id,
+                    domain=dealt.task.domain or "",
+                    epoch=dealt.epoch,
+                    round=dealt.round,
+                    version=step - 1,
+                )
+            )
+
+    def _close(self, step: int, groups: StepGroups) -> None:
+        record = groups.record(step)
+        named = [
+            replace(
+                group,
+                number=self._open.pop((group.task, group.epoch)),
+                version=step - 1,
+                fate="no_signal" if group.replaced else "trained",
+            )
+            for group in record.groups
+        ]
+        self.writer.close_step(replace(record, groups=tuple(named)), groups.attempts)
 
     async def _validate(self, step: int) -> dict[str, float]:
         """Play the validation tasks; the random numbers are the same each time, so that curves compare policies."""

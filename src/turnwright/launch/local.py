@@ -10,7 +10,6 @@ from turnwright.config import ResolvedConfig, RunConfig
 from turnwright.controller import Components, Controller
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.group import Attempt
-from turnwright.core.outcome import Failed
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
@@ -23,6 +22,7 @@ from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes
 from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import EpisodeRunner
+from turnwright.rundir.groups import keys_of
 from turnwright.rundir.manifest import collect_manifest
 from turnwright.rundir.naming import free_run_name
 from turnwright.rundir.reader import RunReader
@@ -108,20 +108,23 @@ def resume(run: Path, *, show: bool = False, on_start: Callable[[Path], None] = 
     with RunWriter.resume(run, step=step) as writer:
         on_start(run)
         # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
-        finished = () if config.run.deterministic else _finished_attempts(writer, step + 1)
+        if config.run.deterministic:
+            writer.set_aside([found.group.number for found in reader.open_groups()])
+        finished = _finished_attempts(writer, step)
         _control(components, resolved, writer, show=show, resume_from=step, finished=finished)
     return run
 
 
 def _finished_attempts(writer: RunWriter, step: int) -> tuple[Attempt, ...]:
-    """Return what an interrupted process finished of a step; what only the gateway's log has joins the step's files."""
+    """Return what an interrupted process finished after a step; what only the gateway's log has joins the groups."""
     run = RunReader(writer.layout.root)
-    written = run.unfinished_attempts(step)
-    known = {attempt.episode.key for attempt in written if not isinstance(attempt.episode.outcome, Failed)}
-    logged = [attempt for attempt in run.logged_attempts(step) if attempt.episode.key not in known]
+    found = run.open_groups()
+    size = run.config().config.algorithm.group_size
+    numbers = {key: one.group.number for one in found for key in keys_of(one.group, size)}
+    logged = run.logged_attempts(numbers, version=step)
     for attempt in logged:
-        writer.attempt(step, attempt)
-    return (*written, *logged)
+        writer.attempt(numbers[attempt.episode.key], attempt)
+    return (*(attempt for one in found for attempt in one.attempts), *logged)
 
 
 def _control(

@@ -5,14 +5,16 @@ runs/<name>/
   config.toml              as given           config.resolved.json   every value and its source
   status.json              phase, step, heartbeat; replaced atomically
   metrics.jsonl            one object per step    findings.jsonl     one object per finding
-  batches.jsonl            of a mixture, or with rollout.fill_rounds: the tasks of each step, in order
+  tasks.jsonl              one object per task: its id and a hash of what it says
+  batches.jsonl            one object per closed step: its groups, in order; a step counts from its line on
   gateway.json             while a gateway is open: its address and credentials, for its owner alone
   records/000001.jsonl             what happened to each trajectory of the gateway, in order; rotated by size
-  episodes/step_000012.jsonl       attempts in order of ending, appended the moment each ends
-  trajectories/step_000012.jsonl   the same attempts in tokens, while the step runs
-  trajectories/step_000012.parquet what the step trained, once it is closed
+  groups/000012.jsonl              an open group: how it was dealt, then each attempt the moment it ends
+  episodes/step_000012.jsonl       attempts of a closed step, in messages
+  trajectories/step_000012.parquet the same attempts in tokens
   validation/step_000010.jsonl     validation episodes
-  checkpoints/step_000040/         a policy to deploy, and resume/ to continue from
+  checkpoints/step_000040/         a policy to deploy, resume/ to continue from, manifest.json with the hashes of both
+  checkpoints/promoted             a link to the one to deploy
   evaluations/<name>/              written by the evaluator, in its own process
   logs/attempt_1/*.log  logs/latest
   superseded/attempt_2/            what a resumed run took back, in the same folders
@@ -76,8 +78,13 @@ class RunLayout:
 
     @property
     def batches(self) -> Path:
-        """One object per step of a mixture, or of a run that fills its batches."""
+        """One object per closed step."""
         return self.root / "batches.jsonl"
+
+    @property
+    def tasks(self) -> Path:
+        """Ids of the run's tasks, with a hash of what each says."""
+        return self.root / "tasks.jsonl"
 
     @property
     def gateway(self) -> Path:
@@ -100,9 +107,24 @@ class RunLayout:
         return self.root / "records"
 
     @property
+    def groups(self) -> Path:
+        """Folder of the open groups."""
+        return self.root / "groups"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of all checkpoints."""
         return self.root / "checkpoints"
+
+    @property
+    def validations(self) -> Path:
+        """Folder of all validation episodes."""
+        return self.root / "validation"
+
+    @property
+    def promoted(self) -> Path:
+        """Link to the checkpoint to deploy."""
+        return self.checkpoints / "promoted"
 
     @property
     def superseded(self) -> Path:
@@ -117,15 +139,15 @@ class RunLayout:
     @property
     def step_folders(self) -> tuple[Path, ...]:
         """Folders whose entries each belong to one step."""
-        return (self.root / "episodes", self.root / "trajectories", self.root / "validation", self.checkpoints)
+        return (self.root / "episodes", self.root / "trajectories", self.validations, self.checkpoints)
+
+    def group(self, number: int) -> Path:
+        """One open group and its ended attempts."""
+        return self.groups / f"{number:06d}.jsonl"
 
     def episodes(self, step: int) -> Path:
-        """Ended attempts of a step, in messages."""
+        """Attempts of a closed step, in messages."""
         return self.root / "episodes" / f"{step_name(step)}.jsonl"
-
-    def journal(self, step: int) -> Path:
-        """Ended attempts of a step that is not closed yet, in tokens."""
-        return self.root / "trajectories" / f"{step_name(step)}.jsonl"
 
     def trajectories(self, step: int) -> Path:
         """Attempts of a closed step, in tokens."""
@@ -133,7 +155,7 @@ class RunLayout:
 
     def validation(self, step: int) -> Path:
         """Validation episodes after a step."""
-        return self.root / "validation" / f"{step_name(step)}.jsonl"
+        return self.validations / f"{step_name(step)}.jsonl"
 
     def checkpoint(self, step: int) -> Path:
         """Policy that a step published."""

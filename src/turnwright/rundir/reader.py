@@ -1,7 +1,8 @@
 """RunReader: a run directory as typed records, while it is being written or long after."""
 
+import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,13 +18,14 @@ from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
 from turnwright.rundir.files import read_lines
+from turnwright.rundir.groups import GroupLine, decode_attempt, decode_group, keys_of, newest_version
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import is_locked
 from turnwright.rundir.record_log import recover
-from turnwright.rundir.records import BatchRecord, Manifest, Status
+from turnwright.rundir.records import BatchRecord, Manifest, OpenGroup, Resumption, Status
 
+log = logging.getLogger(__name__)
 Record = TypeVar("Record")
-Keyed = TypeVar("Keyed", Episode, Trajectory)
 
 
 class RunReader:
@@ -77,12 +79,43 @@ class RunReader:
         return tuple(_read(self.layout.findings, records.decode_finding))
 
     def batches(self) -> tuple[BatchRecord, ...]:
-        """Return what the steps of a mixture, or of a run with filling, were made of, in order.
+        """Return what the closed steps were made of, in order.
 
-        The last record of a step counts: one that was done again, or filled round by round, has several.
+        The last record of a step counts, and a resumed run takes back the steps that it does again.
         """
-        by_step = {batch.step: batch for batch in _read(self.layout.batches, records.decode_batch)}
+        by_step: dict[int, BatchRecord] = {}
+        for record in _read(self.layout.batches, records.decode_batch):
+            if isinstance(record, Resumption):
+                by_step = {step: batch for step, batch in by_step.items() if step <= record.resumed_after_step}
+            else:
+                by_step[record.step] = record
         return tuple(by_step[step] for step in sorted(by_step))
+
+    def closed_steps(self, *, after: int) -> int:
+        """Return the newest step up to which all steps after ``after`` can be trained again from disk.
+
+        A step counts when its record and its attempts are there, and can be read; what ends the row is logged.
+        """
+        by_step = {batch.step: batch for batch in self.batches()}
+        step = after
+        while (batch := by_step.get(step + 1)) is not None:
+            if problem := self._damage(batch):
+                message = "step %d cannot be trained again from disk, so that it and what came after is made again: %s"
+                log.warning(message, step + 1, problem)
+                break
+            step += 1
+        return step
+
+    def require_replayable(self) -> None:
+        """Raise RunDirectoryError for a run whose steps were never closed: an earlier version wrote it."""
+        numbered = {batch.step for batch in self.batches() if all(group.number >= 0 for group in batch.groups)}
+        trained = {int(record["step"]) for record in self.metrics()} - {0}
+        if trained - numbered or any(self.layout.trajectories(1).parent.glob("step_*.jsonl")):
+            raise RunDirectoryError(
+                f"run '{self.layout.root}' cannot be resumed: an earlier version of turnwright wrote it, and its steps "
+                "cannot be trained again from disk; start a new run from its last checkpoint, with --from "
+                f"{self.layout.root.name}"
+            )
 
     def episode_steps(self) -> tuple[int, ...]:
         """Return the steps that have episodes."""
@@ -93,53 +126,57 @@ class RunReader:
         return self._steps("validation")
 
     def episodes(self, step: int) -> Iterator[Episode]:
-        """Yield a step's episodes in order of ending; the last record of an attempt counts."""
-        return iter(_latest(self.layout.episodes(step), records.decode_episode).values())
+        """Yield the episodes of a closed step; the last record of an attempt counts."""
+        return iter(_latest(self.layout.episodes(step)).values())
 
     def validation(self, step: int) -> Iterator[Episode]:
         """Yield the validation episodes of the policy that ``step`` published."""
-        return iter(_latest(self.layout.validation(step), records.decode_episode).values())
+        return iter(_latest(self.layout.validation(step)).values())
 
     def trajectories(self, step: int) -> Iterator[Trajectory]:
-        """Yield a step's trajectories, from Parquet or, while the step is unfinished, from the journal."""
-        if not self.layout.trajectories(step).exists():
-            return iter(_latest(self.layout.journal(step), records.decode_trajectory).values())
+        """Yield the trajectories of a closed step; an attempt without a model call has none."""
+        path = self.layout.trajectories(step)
+        if not path.exists():
+            return iter(())
         from turnwright.rundir.table import read_table
 
-        return read_table(self.layout.trajectories(step))
+        return read_table(path)
 
     def attempts(self, step: int) -> Iterator[Attempt]:
-        """Yield a step's attempts, in messages and in tokens; one that was cut off by a crash is left out."""
-        closed = self.layout.trajectories(step).exists()
+        """Yield the attempts of a closed step, in messages and in tokens; none of any other."""
+        if not self.layout.trajectories(step).exists():
+            return
         trajectories = {trajectory.key: trajectory for trajectory in self.trajectories(step)}
         for episode in self.episodes(step):
-            trajectory = trajectories.get(episode.key)
-            if trajectory is None and closed:
-                # Parquet has one row per model call, so an attempt without any has none.
-                trajectory = Trajectory(key=episode.key)
-            if trajectory is not None:
-                yield Attempt(episode=episode, trajectory=trajectory)
+            trajectory = trajectories.get(episode.key, Trajectory(key=episode.key))
+            yield Attempt(episode=episode, trajectory=trajectory)
 
-    def unfinished_attempts(self, step: int) -> tuple[Attempt, ...]:
-        """Return the attempts a crash left behind in a step that was never closed; none for a closed one."""
-        return () if self.layout.trajectories(step).exists() else tuple(self.attempts(step))
+    def open_groups(self) -> tuple[OpenGroup, ...]:
+        """Return the groups that belong to no closed step, in order of their numbers, with what ended of them."""
+        return tuple(group for _, group in self._open_groups())
 
-    def logged_attempts(self, step: int) -> tuple[Attempt, ...]:
-        """Return the attempts of a step that the gateway's log has; of several at one key the last one.
+    def logged_attempts(self, keys: Collection[EpisodeKey], *, version: float = math.inf) -> tuple[Attempt, ...]:
+        """Return the attempts of open groups that only the gateway's log has; of several at one key the last one.
 
-        An agent's reward is in that log before its attempt is among those of the step: a crash in between leaves it
-        there alone. Only what the policy sampled that the run resumes from counts, and not what a policy of the same
-        number did before an earlier crash.
+        An agent's reward is in that log before its attempt is in its group's file: a crash in between leaves it there
+        alone. What was sampled before its group was opened belongs to an earlier group of the same task.
+
+        Args:
+            keys: Attempts that are wanted.
+            version: Newest version of the policy that may have sampled a token of theirs.
         """
-        since = next((line["time"] for line in self.metrics() if line["step"] == step - 1 > 0), 0.0)
+        groups, size = self._open_groups(), self._group_size()
+        opened = {key: line.opened for line, _ in groups for key in keys_of(line.group, size)}
+        known = {attempt.episode.key for _, group in groups for attempt in group.attempts if _survived(attempt)}
         found: dict[EpisodeKey, Attempt] = {}
-        for recovered in recover(self.layout.records, since=since):
-            attempt = recovered.attempt()
-            if attempt is None or isinstance(attempt.episode.outcome, Failed) or attempt.episode.task.split != "train":
+        for recovered in recover(self.layout.records, since=min(opened.values(), default=math.inf)):
+            key, attempt = recovered.opened.key, recovered.attempt()
+            if key not in keys or key in known or recovered.opened.time < opened.get(key, math.inf):
                 continue
-            versions = {version for turn in attempt.trajectory.turns for version in turn.policy_versions}
-            if versions == {step - 1}:
-                found[attempt.episode.key] = attempt
+            if attempt is None or not _survived(attempt) or attempt.episode.task.split != "train":
+                continue
+            if newest_version([attempt]) <= version:
+                found[key] = attempt
         return tuple(found.values())
 
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -151,9 +188,54 @@ class RunReader:
             found.append(Checkpoint(path=path, step=step, resume=resume if resume.exists() else None))
         return tuple(found)
 
+    def _open_groups(self) -> list[tuple[GroupLine, OpenGroup]]:
+        closed = {group.number for batch in self.batches() for group in batch.groups}
+        numbers = (int(path.stem) for path in self.layout.groups.glob("[0-9]*.jsonl"))
+        found = (read_group(self.layout.group(number)) for number in sorted(numbers) if number not in closed)
+        return [group for group in found if group is not None]
+
+    def _damage(self, batch: BatchRecord) -> str:
+        """Return why a closed step cannot be read back; empty when it can."""
+        try:
+            episodes = {episode.key for episode in self.episodes(batch.step)}
+            sampled = {trajectory.key for trajectory in self.trajectories(batch.step)}
+        except (RunDirectoryError, AlignmentError) as error:
+            return str(error)
+        if not self.layout.trajectories(batch.step).exists():
+            return f"'{self.layout.trajectories(batch.step)}' is missing"
+        if lost := sampled - episodes:
+            return f"'{self.layout.episodes(batch.step)}' lacks attempt '{min(map(str, lost))}'"
+        size = self._group_size()
+        for group in batch.groups:
+            if group.fate != "stale" and episodes.isdisjoint(keys_of(group, size)):
+                return f"'{self.layout.episodes(batch.step)}' has no attempt of group {group.number}"
+        return ""
+
+    def _group_size(self) -> int:
+        return self.config().config.algorithm.group_size
+
     def _steps(self, folder: str) -> tuple[int, ...]:
         steps = {step_of(path) for path in (self.layout.root / folder).glob("step_*")}
         return tuple(sorted(step for step in steps if step is not None))
+
+
+def read_group(path: Path) -> tuple[GroupLine, OpenGroup] | None:
+    """Read the file of an open group; None while it has no whole line."""
+    lines = enumerate(read_lines(path), start=1)
+    first = next(lines, None)
+    if first is None:
+        return None
+    opened = _decode(path, *first, decode_group)
+    latest: dict[EpisodeKey, Attempt] = {}
+    for number, line in lines:
+        attempt = _decode(path, number, line, decode_attempt)
+        latest.pop(attempt.episode.key, None)
+        latest[attempt.episode.key] = attempt
+    return opened, OpenGroup(group=opened.group, attempts=tuple(latest.values()))
+
+
+def _survived(attempt: Attempt) -> bool:
+    return not isinstance(attempt.episode.outcome, Failed)
 
 
 def _read(path: Path, decode: Callable[[bytes], Record]) -> Iterator[Record]:
@@ -161,9 +243,9 @@ def _read(path: Path, decode: Callable[[bytes], Record]) -> Iterator[Record]:
         yield _decode(path, number, line, decode)
 
 
-def _latest(path: Path, decode: Callable[[bytes], Keyed]) -> dict[EpisodeKey, Keyed]:
-    latest: dict[EpisodeKey, Keyed] = {}
-    for record in _read(path, decode):
+def _latest(path: Path) -> dict[EpisodeKey, Episode]:
+    latest: dict[EpisodeKey, Episode] = {}
+    for record in _read(path, records.decode_episode):
         latest.pop(record.key, None)
         latest[record.key] = record
     return latest

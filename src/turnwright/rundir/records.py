@@ -87,7 +87,7 @@ class BatchGroup:
     epoch: int
     """Pass over its domain's tasks, from 0; its attempts are numbered from ``epoch * group_size``."""
     round: int = 0
-    """Rounds of filling behind it: one more than a group without signal that it was dealt for, as many as a stale one."""
+    """Rounds of filling behind it: in place of a group without signal one more than that has, otherwise as many."""
     instead_of: int | None = None
     """Number of the group that it was dealt in place of; None = it was dealt in the regular order."""
     version: int = 0
@@ -114,6 +114,15 @@ class BatchRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resumption:
+    """Takes back what a file says before it of every later step."""
+
+    resumed_after_step: int
+    time: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenGroup:
     """A group that belongs to no closed step, as an interrupted process left it."""
 
@@ -125,21 +134,25 @@ class OpenGroup:
 _MANIFEST = TypeAdapter(Manifest)
 _STATUS = TypeAdapter(Status)
 _FINDING = TypeAdapter(Finding)
-_BATCH = TypeAdapter(BatchRecord)
+_BATCH: TypeAdapter[BatchRecord | Resumption] = TypeAdapter(BatchRecord | Resumption)
 _EPISODE = TypeAdapter(Episode)
 _TRAJECTORY = TypeAdapter(Trajectory)
 
 
-def encode(record: Manifest | Status | Finding | BatchRecord | Episode | Trajectory) -> bytes:
+def encode(record: Manifest | Status | Finding | BatchRecord | Resumption | Episode | Trajectory) -> bytes:
     """Return a record as one line of JSON. Floats keep every bit.
 
     Raises:
         DatasetError: A task, tool or metadata holds something that JSON cannot say.
     """
+    return to_line(record, f"episode '{record.key}'" if isinstance(record, Episode) else type(record).__name__)
+
+
+def to_line(record: object, name: str) -> bytes:
+    """Return any record as a line of JSON; ``name`` is what an error calls it."""
     try:
         return pydantic_core.to_json(record, inf_nan_mode="constants")
     except pydantic_core.PydanticSerializationError as error:
-        name = f"episode '{record.key}'" if isinstance(record, Episode) else type(record).__name__
         raise DatasetError(
             f"{name} cannot be written: {error}; keep Task.data, tool schemas and metadata to JSON values "
             "(text, numbers, true, false, null, lists, objects with text keys)"
@@ -161,9 +174,12 @@ def decode_finding(line: bytes) -> Finding:
     return _FINDING.validate_json(line)
 
 
-def decode_batch(line: bytes) -> BatchRecord:
-    """Read what a step was made of."""
-    return _BATCH.validate_json(line)
+def decode_batch(line: bytes) -> BatchRecord | Resumption:
+    """Read a line of batches.jsonl. A run of an earlier version numbers no group and knows but one reason to leave."""
+    content = pydantic_core.from_json(line)
+    for group in content.get("groups", ()):
+        group.setdefault("fate", "no_signal" if group.get("replaced") else "trained")
+    return _BATCH.validate_python(content)
 
 
 def decode_episode(line: bytes) -> Episode:
@@ -180,11 +196,6 @@ def encode_metrics(step: int, time: float, values: Mapping[str, float]) -> bytes
     """Return the metrics of one step; numbers that are not finite become null, which any JSON reader takes."""
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
     return pydantic_core.to_json({"step": step, "time": round(time, 3), **finite})
-
-
-def encode_resumption(step: int, time: float) -> bytes:
-    """Return the line that takes back the metrics of every step after ``step``."""
-    return pydantic_core.to_json({"resumed_after_step": step, "time": round(time, 3)})
 
 
 def decode_metrics(line: bytes) -> dict[str, float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from turnwright.core.episode import EpisodeKey
+from turnwright.core.errors import RunDirectoryError
 from turnwright.core.trajectory import SampledTurn, Trajectory
 from turnwright.rundir.files import publish, sync
 
@@ -48,12 +49,16 @@ def write_table(trajectories: Iterable[Trajectory], path: Path) -> None:
 
 
 def read_table(path: Path) -> Iterator[Trajectory]:
-    """Yield the trajectories in the order they were written."""
+    """Yield the trajectories in the order they were written; raises RunDirectoryError when the file is damaged."""
     import polars
 
+    try:
+        table = polars.read_parquet(path)
+    except polars.exceptions.PolarsError as error:
+        raise RunDirectoryError(f"'{path}' cannot be read: {error}; restore the file") from error
     turns: list[SampledTurn] = []
     key: EpisodeKey | None = None
-    for row in polars.read_parquet(path).iter_rows(named=True):
+    for row in table.iter_rows(named=True):
         row_key = EpisodeKey(task_id=row.pop("task_id"), attempt=row.pop("attempt"))
         if key is not None and row_key != key:
             yield Trajectory(key=key, turns=tuple(turns))

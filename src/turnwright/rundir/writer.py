@@ -1,20 +1,24 @@
 """RunWriter: the one process that writes a run directory.
 
-A step is written in this order, and each line says what a crash right after it leaves:
+A run is written in this order, and each line says what a crash right after it leaves:
 
-    attempt(step, ...)        the attempt; the step is unfinished and its attempts can be picked up
-    close_step(step)          the step's trajectories as Parquet
-    metrics(step, ...)        the step's line in metrics.jsonl
-    checkpoint(step)          the step itself: a run resumes after the newest checkpoint
+    open_group(group)         the group, which a resumed run goes on with
+    attempt(number, ...)      the attempt: nobody has to make it again
+    close_step(batch, ...)    the step: its attempts as Parquet and its line in batches.jsonl, which comes last and is
+                              what counts; until it is there the group files are the truth, and then they are deleted
+    metrics(step, ...)        the step's line in metrics.jsonl, and that its validation is complete
+    checkpoint(step)          the policy: a resumed run trains the closed steps after the newest one again, from disk
 
-Resuming takes back what came after the checkpoint: files move to ``superseded/``, and metrics.jsonl, which is only
-ever appended to, gets a line that tells readers to forget the steps after it (docs/decisions/006).
+Resuming takes back only what cannot be trained again: those files move to ``superseded/``, and metrics.jsonl and
+batches.jsonl, which are only ever appended to, get a line that tells readers to forget the steps after it
+(docs/decisions/021).
 """
 
+import logging
 import os
 import shutil
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -24,12 +28,15 @@ from turnwright.core.episode import Episode
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
-from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
-from turnwright.rundir.files import LineLog, publish, read_lines, sync, write_atomic
+from turnwright.rundir.files import LineLog, publish, sync, write_atomic
+from turnwright.rundir.groups import GroupFiles, newest_version
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import WriterLock
-from turnwright.rundir.records import BatchRecord, Manifest, Phase, Status
+from turnwright.rundir.reader import RunReader, read_group
+from turnwright.rundir.records import BatchGroup, BatchRecord, Manifest, Phase, Resumption, Status
+
+log = logging.getLogger(__name__)
 
 
 class RunWriter:
@@ -38,8 +45,9 @@ class RunWriter:
     Example::
 
         with RunWriter.create(Path("runs/demo"), config=resolved, manifest=manifest) as writer:
-            writer.attempt(1, attempt)
-            writer.close_step(1)
+            writer.open_group(group)
+            writer.attempt(group.number, attempt)
+            writer.close_step(BatchRecord(step=1, groups=(replace(group, fate="trained"),)), [attempt])
             writer.metrics(1, {"training/loss": 0.1})
     """
 
@@ -51,6 +59,8 @@ class RunWriter:
         self.log_folder = layout.log_folder(self.launch)
         self._lock = lock
         self._logs: dict[Path, LineLog] = {}
+        self._groups = GroupFiles(layout)
+        self._closed = 0
         self.log_folder.mkdir(parents=True)
         _link(layout.logs / "latest", self.log_folder.name)
 
@@ -85,52 +95,78 @@ class RunWriter:
         return writer
 
     @classmethod
-    def resume(cls, root: Path, *, step: int) -> Self:
-        """Continue a run after ``step``; what came later is taken back, except attempts that still count.
+    def resume(cls, root: Path, *, step: int, checkpoint: int | None = None) -> Self:
+        """Continue a run after ``step``, the newest one that can be trained again; what came later is taken back.
 
-        Attempts of an unclosed step ``step + 1`` were sampled by the policy that ``step`` published, so they stay
-        and ``RunReader.unfinished_attempts`` returns them.
+        Open groups stay, with what has ended of them, unless a policy sampled them that is not made again. So does the
+        validation of every step whose metrics are there; one that was cut off is taken back.
+
+        Args:
+            root: The run directory.
+            step: As ``RunReader.closed_steps`` says.
+            checkpoint: Step of the checkpoint that the run goes on from: newer ones are taken back. None = ``step``.
 
         Raises:
-            RunDirectoryError: There is no such run, or it is being written.
+            RunDirectoryError: There is no such run, it is being written, or an earlier version wrote it.
         """
         layout = RunLayout(root)
-        if not layout.manifest.is_file():
-            raise RunDirectoryError(f"'{root}' is not a run directory: it has no manifest.json")
+        reader = RunReader(root)
         with ExitStack() as on_error:
             lock = on_error.enter_context(WriterLock(layout.lock))
+            reader.require_replayable()
             writer = cls(layout, lock)
-            writer._take_back_after(step)
+            writer._take_back_after(step, step if checkpoint is None else checkpoint, reader)
             writer.status("starting", step)
             on_error.pop_all()
         return writer
 
-    def attempt(self, step: int, attempt: Attempt) -> None:
-        """Record one ended attempt of a running step, whatever its outcome; it survives a crash from here on."""
-        self._require_open(step)
-        # The episode comes last: an attempt counts as recorded when both of its lines are there.
-        self._log(self.layout.journal(step)).append(records.encode(attempt.trajectory))
-        self._log(self.layout.episodes(step)).append(records.encode(attempt.episode))
+    def open_group(self, group: BatchGroup) -> None:
+        """Record that a group was dealt, before its first attempt is made."""
+        self._groups.open(group)
 
-    def close_step(self, step: int) -> None:
-        """Turn the step's journal into Parquet and make its episodes durable."""
-        self._require_open(step)
-        self._close_logs(self.layout.journal(step), self.layout.episodes(step), self.layout.batches)
-        journal = self.layout.journal(step)
-        latest: dict[str, Trajectory] = {}
-        for trajectory in map(records.decode_trajectory, read_lines(journal)):
-            latest[str(trajectory.key)] = trajectory
+    def attempt(self, number: int, attempt: Attempt) -> None:
+        """Record one ended attempt of an open group, whatever its outcome; it survives a crash from here on."""
+        self._groups.append(number, attempt)
+
+    def close_step(self, batch: BatchRecord, attempts: Sequence[Attempt]) -> None:
+        """Record what a step is made of, before it is trained; nothing of it changes any more.
+
+        Args:
+            batch: The groups that the step trains, and those that left for others since the step before.
+            attempts: All attempts of these groups that ended.
+
+        Raises:
+            RunDirectoryError: The step is closed already, or one of its groups is not open.
+        """
+        step, numbers = batch.step, [group.number for group in batch.groups]
+        if step <= self._closed:
+            raise RunDirectoryError(
+                f"step {step} of run '{self.layout.root}' is closed: what it trains cannot change any more; resume "
+                "the run from a checkpoint before it"
+            )
+        self._groups.require(numbers)
         # Imported here: polars belongs to the extra [train], and this module to the base install.
         from turnwright.rundir.table import write_table
 
-        write_table(latest.values(), self.layout.trajectories(step))
-        journal.unlink(missing_ok=True)
+        write_table((attempt.trajectory for attempt in attempts), self.layout.trajectories(step))
+        lines = (records.encode(attempt.episode) + b"\n" for attempt in attempts)
+        write_atomic(self.layout.episodes(step), b"".join(lines))
+        commits = self._log(self.layout.batches)
+        commits.append(records.encode(batch))
+        commits.sync()
+        self._closed = step
+        self._groups.remove(numbers)
+
+    def set_aside(self, numbers: Iterable[int]) -> None:
+        """Take open groups back, with what has ended of them: they are dealt again and sampled again."""
+        for number in numbers:
+            self._take_back(self.layout.group(number))
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append the metrics of one step; once per step."""
-        log = self._log(self.layout.metrics)
-        log.append(records.encode_metrics(step, time.time(), values))
-        log.sync()
+        lines = self._log(self.layout.metrics)
+        lines.append(records.encode_metrics(step, time.time(), values))
+        lines.sync()
         self._close_logs(self.layout.validation(step))
 
     def validation(self, step: int, episode: Episode) -> None:
@@ -140,10 +176,6 @@ class RunWriter:
     def finding(self, finding: Finding) -> None:
         """Append a finding."""
         self._log(self.layout.findings).append(records.encode(finding))
-
-    def batch(self, batch: BatchRecord) -> None:
-        """Append what a step is made of; the last time for a step counts."""
-        self._log(self.layout.batches).append(records.encode(batch))
 
     def status(self, phase: Phase, step: int, message: str = "") -> None:
         """Say what the run is doing; also its heartbeat."""
@@ -165,6 +197,7 @@ class RunWriter:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         yield partial
+        self._groups.sync()
         for path in partial.rglob("*"):
             sync(path)
         publish(partial, final)
@@ -182,13 +215,6 @@ class RunWriter:
         """Close."""
         self.close()
 
-    def _require_open(self, step: int) -> None:
-        if self.layout.trajectories(step).exists():
-            raise RunDirectoryError(
-                f"step {step} of run '{self.layout.root}' is closed: what it trained cannot change any more; "
-                "resume the run from a checkpoint before it"
-            )
-
     def _log(self, path: Path) -> LineLog:
         if path not in self._logs:
             self._logs[path] = LineLog(path)
@@ -199,19 +225,36 @@ class RunWriter:
             if log := self._logs.pop(path, None):
                 log.close()
 
-    def _take_back_after(self, step: int) -> None:
-        keep: set[Path] = set()
-        if not self.layout.trajectories(step + 1).exists():
-            keep = {self.layout.journal(step + 1), self.layout.episodes(step + 1)}
-        for folder in self.layout.step_folders:
+    def _take_back_after(self, step: int, checkpoint: int, reader: RunReader) -> None:
+        layout, reported = self.layout, {int(line["step"]) for line in reader.metrics()}
+        for folder in layout.step_folders:
+            last = checkpoint if folder == layout.checkpoints else step
             for path in sorted(folder.glob("step_*")):
-                if (step_of(path) or 0) > step and path not in keep:
-                    target = self.layout.superseded_by(self.launch) / folder.name / path.name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    publish(path, target)
-        log = self._log(self.layout.metrics)
-        log.append(records.encode_resumption(step, time.time()))
-        log.sync()
+                number = step_of(path) or 0
+                cut_off = folder == layout.validations and number not in reported
+                if number > last or cut_off:
+                    self._take_back(path)
+        for file in (layout.metrics, layout.batches):
+            lines = self._log(file)
+            lines.append(records.encode(Resumption(resumed_after_step=step, time=round(time.time(), 3))))
+            lines.sync()
+        self._groups.remove(group.number for batch in reader.batches() for group in batch.groups)
+        self._groups.mend()
+        for path in sorted(layout.groups.glob("[0-9]*.jsonl")):
+            try:
+                found = read_group(path)
+            except RunDirectoryError as error:
+                log.warning("an open group is made again: %s", error)
+                self._take_back(path)
+                continue
+            if found and max(found[1].group.version, newest_version(found[1].attempts)) > step:
+                self._take_back(path)
+        self._closed = step
+
+    def _take_back(self, path: Path) -> None:
+        target = self.layout.superseded_by(self.launch) / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        publish(path, target)
 
 
 def _link(link: Path, target: str) -> None:
