@@ -1,6 +1,6 @@
 """What one layer hands to another without importing it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -61,3 +61,43 @@ class Sink(Protocol):
     def close(self) -> None:
         """Write what is pending and let go of files and threads."""
         ...
+
+
+class Progress(Protocol):
+    """Told what a part of the run is at, so that somebody can say what hangs. Cheap, and from any thread.
+
+    Parts are named ``<kind> <which>``, such as "engine" or "tool lookup of order-4#2".
+    """
+
+    def begin(self, part: str, on: str) -> None:
+        """Take note that a part begins something; what it was at has ended."""
+        ...
+
+    def end(self, part: str) -> None:
+        """Take note that a part is idle, or gone."""
+        ...
+
+    def watch(self, part: str, look: Callable[[], str | None]) -> None:
+        """Look at a part, from another thread, until its end.
+
+        Args:
+            part: Its name.
+            look: Returns what it is at, other words whenever it has moved; None = it waits for somebody else.
+        """
+        ...
+
+
+class Unwatched:
+    """Implements Progress where nobody watches."""
+
+    def begin(self, part: str, on: str) -> None:
+        """Do nothing."""
+
+    def end(self, part: str) -> None:
+        """Do nothing."""
+
+    def watch(self, part: str, look: Callable[[], str | None]) -> None:
+        """Do nothing."""
+
+
+UNWATCHED = Unwatched()
