@@ -11,8 +11,9 @@ from turnwright.core.episode import ContextChange, ToolOutcome, Turn
 from turnwright.core.errors import ContextOverflowError
 from turnwright.core.message import Message
 from turnwright.core.outcome import TruncationCause
-from turnwright.core.protocols import ChatPolicy, PromptMeter, Reply
-from turnwright.environments.base import Done, Environment
+from turnwright.core.progress import working
+from turnwright.core.protocols import UNWATCHED, ChatPolicy, Progress, PromptMeter, Reply
+from turnwright.environments.base import Done, Environment, ToolAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,9 @@ async def run_tool_loop(
     limits: LoopLimits,
     executor: Executor | None = None,
     meter: PromptMeter | None = None,
+    *,
+    name: str = "an episode",
+    progress: Progress = UNWATCHED,
 ) -> None:
     """Run one opened environment to its end, adding turns to ``conversation``.
 
@@ -53,6 +57,8 @@ async def run_tool_loop(
         limits: What may cut it.
         executor: Where blocking tools run.
         meter: Counts tokens; needed with a context policy.
+        name: Of the episode, for whoever watches.
+        progress: Told of every tool call.
 
     Raises ToolCrash when a tool breaks, and whatever the policy raises but ContextOverflowError, which is a truncation.
     """
@@ -84,10 +90,10 @@ async def run_tool_loop(
                 return
             responses = tuple(response)
         else:
-            answers = [
-                await environment.call_tool(call, limits.tool_timeout, executor=executor)
-                for call in reply.message.tool_calls
-            ]
+            answers: list[ToolAnswer] = []
+            for call in reply.message.tool_calls:
+                with working(progress, f"tool {call.name} of {name}", f"turn {position}"):
+                    answers.append(await environment.call_tool(call, limits.tool_timeout, executor=executor))
             responses = tuple(answer.message for answer in answers)
             outcomes = tuple(answer.outcome for answer in answers)
         heard, cut = history.hear(responses)

@@ -18,6 +18,7 @@ from turnwright.agents.subprocess import ROLLOUT_VARIABLES, SubprocessAgent
 from turnwright.agents.throttle import Throttled
 from turnwright.config import RunConfig
 from turnwright.core.errors import ConfigError
+from turnwright.core.protocols import UNWATCHED, Progress
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import Mixture
 from turnwright.environments.prompts import Prompts
@@ -40,6 +41,7 @@ async def open_runner(
     renderer: Renderer,
     engine: Engine,
     records: Path | None = None,
+    progress: Progress = UNWATCHED,
 ) -> AsyncGenerator[EpisodeRunner]:
     """Give what makes attempts; a gateway that agents need for it is served until the block ends.
 
@@ -50,9 +52,10 @@ async def open_runner(
         renderer: Spells conversations in ids.
         engine: Samples the replies.
         records: Folder of the gateway's record log; None = nothing is written.
+        progress: Told what environments, tools and agents are at.
     """
     if config.agent.kind == "builtin":
-        yield InProcessRunner(prototype=prototype, renderer=renderer, engine=engine)
+        yield InProcessRunner(prototype=prototype, renderer=renderer, engine=engine, progress=progress)
         return
     max_turns = config.sampling.max_turns or prototype.turn_limit
     async with open_gateway(
@@ -71,6 +74,7 @@ async def open_runner(
                 engine=engine,
                 public_columns=config.agent.public_columns,
                 on_ended=opened.queue.release,
+                progress=progress,
             )
         finally:
             await launcher.close()

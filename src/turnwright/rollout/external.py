@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from turnwright.agents.base import AgentError, AgentLauncher, AgentReport
 from turnwright.core.group import Attempt
+from turnwright.core.protocols import UNWATCHED, Progress
 from turnwright.gateway.gateway import Gateway
 from turnwright.gateway.refusals import Refusal
 from turnwright.gateway.session import Session
@@ -45,6 +46,8 @@ class AgentRunner:
     """Entries of a task's data that the agent may see."""
     on_ended: Callable[[str], None] = lambda trajectory_id: None
     """Told the id of each trajectory that has ended, before its agent is let go."""
+    progress: Progress = UNWATCHED
+    """Told of agents that work on their own, between two calls."""
 
     async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
         """Ask the agent for one attempt and return what was recorded of it, with its outcome."""
@@ -60,6 +63,8 @@ class AgentRunner:
         launching = asyncio.create_task(
             self.launcher.launch(self.gateway.request_for(session), clock.start), name=f"agent {wanted.key}"
         )
+        part = f"agent {wanted.key}"
+        self.progress.watch(part, lambda: _own_work(session))
         try:
             await _attend(session, launching, clock)
             self.on_ended(session.trajectory_id)
@@ -67,6 +72,7 @@ class AgentRunner:
             await asyncio.wait({launching}, timeout=FAREWELL_SECONDS)
             return Attempt(episode=session.episode(), trajectory=session.trajectory())
         finally:
+            self.progress.end(part)
             launching.cancel()
             await asyncio.gather(launching, return_exceptions=True)
             await session.abort("interrupted", "the run stopped while the agent worked")
@@ -130,6 +136,13 @@ async def _take_report(session: Session, launching: "asyncio.Task[AgentReport | 
             await session.abort(*_missing(session, "when its agent ended", otherwise="no_reward"))
     except Refusal as refusal:
         await session.abort("agent_error", f"its report was refused: {refusal}")
+
+
+def _own_work(session: Session) -> str | None:
+    """Say what an agent is at; None while it waits for a reply of ours."""
+    if session.num_working or session.ended.is_set():
+        return None
+    return f"{session.state}, after {session.num_calls} calls"
 
 
 def _missing(session: Session, when: str, *, otherwise: str) -> tuple[str, str]:

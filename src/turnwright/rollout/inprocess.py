@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 from turnwright.core.group import Attempt
+from turnwright.core.protocols import UNWATCHED, Progress
 from turnwright.environments.base import Environment
 from turnwright.gateway.recorder import Recorder
 from turnwright.inference.base import Engine
@@ -20,6 +21,8 @@ class InProcessRunner:
     prototype: Environment
     renderer: Renderer
     engine: Engine
+    progress: Progress = UNWATCHED
+    """Told what environments and tools are at."""
 
     async def run(self, wanted: Wanted, settings: CollectorSettings, executor: Executor) -> Attempt:
         """Play one episode with a recorder of its own."""
@@ -41,6 +44,7 @@ class InProcessRunner:
             seed=settings.seed,
             executor=executor,
             meter=recorder,
+            progress=self.progress,
         )
         return Attempt(episode=episode, trajectory=recorder.trajectory())
 

@@ -12,6 +12,8 @@ import logging
 from concurrent.futures import Executor, Future
 
 from turnwright.core.episode import Episode, EpisodeKey
+from turnwright.core.progress import working
+from turnwright.core.protocols import UNWATCHED, Progress
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment, TurnRewards
 
@@ -21,26 +23,39 @@ log = logging.getLogger(__name__)
 class Lifetime:
     """Opens, grades and closes the environment of one episode."""
 
-    def __init__(self, environment: Environment, key: EpisodeKey, executor: Executor | None) -> None:
-        """Take the environment of an episode, not opened yet, and the threads it may wait in; None = inline."""
+    def __init__(
+        self, environment: Environment, key: EpisodeKey, executor: Executor | None, progress: Progress = UNWATCHED
+    ) -> None:
+        """Take the environment of an episode, not opened yet.
+
+        Args:
+            environment: Opened, graded and closed here.
+            key: Names the episode.
+            executor: The threads it may wait in; None = inline.
+            progress: Told what it is at.
+        """
         self._environment = environment
         self._key = key
         self._executor = executor if environment.waits else None
         self._opening: Future[None] | None = None
+        self._progress = progress
+        self._part = f"environment of {key}"
 
     async def open(self, task: Task, seed: int) -> None:
         """Open the environment; raises what its ``open`` raises."""
-        if self._executor is None:
-            self._environment.open(task, seed)
-            return
-        self._opening = self._executor.submit(self._environment.open, task, seed)
-        await asyncio.wrap_future(self._opening)
+        with working(self._progress, self._part, "open"):
+            if self._executor is None:
+                self._environment.open(task, seed)
+                return
+            self._opening = self._executor.submit(self._environment.open, task, seed)
+            await asyncio.wrap_future(self._opening)
 
     async def reward(self, episode: Episode) -> float | dict[str, float] | TurnRewards:
         """Grade the episode; raises what ``reward`` raises."""
-        if self._executor is None:
-            return self._environment.reward(episode)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._environment.reward, episode)
+        with working(self._progress, self._part, "reward"):
+            if self._executor is None:
+                return self._environment.reward(episode)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._environment.reward, episode)
 
     async def close(self) -> None:
         """Close the environment, or see to it that its ``open``, if it still runs, is followed by a close.

@@ -9,7 +9,7 @@ from turnwright.agents.builtin import Conversation, LoopLimits, run_tool_loop
 from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.errors import AlignmentError, EngineStoppedError
 from turnwright.core.outcome import Failed, Outcome, Rewarded, Truncated
-from turnwright.core.protocols import ChatPolicy, PromptMeter
+from turnwright.core.protocols import UNWATCHED, ChatPolicy, Progress, PromptMeter
 from turnwright.core.seeding import derive_key
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment, ToolCrash, read_reward
@@ -39,6 +39,7 @@ async def run_episode(
     executor: Executor | None = None,
     conversation: Conversation | None = None,
     meter: PromptMeter | None = None,
+    progress: Progress = UNWATCHED,
 ) -> Episode:
     """Run one attempt and return it graded; what breaks becomes a ``Failed`` outcome, never an exception.
 
@@ -55,9 +56,10 @@ async def run_episode(
         executor: Where blocking tools run, and open and reward of an environment that waits.
         conversation: Grows with the episode, for somebody who watches it; None = nobody does.
         meter: Counts tokens; needed where ``limits`` have a context policy.
+        progress: Told what the environment and its tools are at.
     """
     environment = prototype.for_episode()
-    lifetime = Lifetime(environment, key, executor)
+    lifetime = Lifetime(environment, key, executor, progress)
     conversation = conversation or Conversation(turns=[])
     episode = Episode(key=key, task=task, opening=())
     limit = asyncio.timeout(limits.timeout_seconds)
@@ -65,7 +67,9 @@ async def run_episode(
         async with limit:
             await lifetime.open(task, derive_key(seed, "environment", task.id))
             episode = replace(episode, opening=environment.opening(), tools=environment.tool_specs())
-            await run_tool_loop(environment, policy, conversation, limits.loop, executor, meter)
+            await run_tool_loop(
+                environment, policy, conversation, limits.loop, executor, meter, name=str(key), progress=progress
+            )
             episode = replace(episode, turns=tuple(conversation.turns))
             return replace(episode, outcome=await _grade(lifetime, episode, conversation))
     except ToolCrash as crash:
