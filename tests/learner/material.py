@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
 
@@ -78,12 +78,18 @@ def uniform_policy() -> Policy:
 def sampled_by(groups: Sequence[TrainableGroup], *versions: int) -> list[TrainableGroup]:
     """Return groups whose trained tokens were sampled by these versions in turn, beginning anew in each row."""
 
-    def moved(row: Row) -> Row:
+    def sampled(row: Row) -> Row:
         turns = cycle(versions)
         return replace(row, policy_versions=tuple(next(turns) if on else -1 for on in row.trained))
 
+    return with_rows(groups, sampled)
+
+
+def with_rows(groups: Sequence[TrainableGroup], change: Callable[[Row], Row]) -> list[TrainableGroup]:
+    """Return groups with every row changed."""
     return [
-        replace(one, attempts=tuple(replace(a, rows=tuple(map(moved, a.rows))) for a in one.attempts)) for one in groups
+        replace(one, attempts=tuple(replace(a, rows=tuple(map(change, a.rows))) for a in one.attempts))
+        for one in groups
     ]
 
 
