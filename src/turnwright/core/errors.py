@@ -11,6 +11,7 @@
     |-- TrainingError            an update is impossible (no signal, not finite): the run stops (exit code 1)
     |-- ContextOverflowError     a prompt does not fit the model's or the run's sequence limit
     |-- EngineStoppedError       a request reached an engine that is closed or full
+    |-- PublicationError         a version of the weights did not reach an engine, which keeps those it has
     `-- ToolError                raised *by a tool* to answer the agent with an error; not a failure
 
 Messages name the thing, the value, what was expected and the cure.
@@ -63,6 +64,10 @@ class ContextOverflowError(TurnwrightError):
 
 class EngineStoppedError(TurnwrightError):
     """The engine is closed, or its bounded queue is full."""
+
+
+class PublicationError(TurnwrightError):
+    """A published version of the weights is missing, damaged or of another model."""
 
 
 class ToolError(TurnwrightError):
