@@ -1,4 +1,4 @@
-"""Filling: the groups of a step, and fresh ones in place of those that nothing can be learned from.
+"""Filling: what became of groups, which of them a step trains, and which left for others.
 
     deal --> make --> signal? --yes--------------------------------> trained
               ^          |no
@@ -8,7 +8,7 @@
 
 A fresh group takes the place of the one it replaces, so a step trains on as many groups as it would without filling,
 each domain of a mixture keeps its share, and the deal to optimizer updates stays. Whether a group carries signal is for
-the learner to say.
+the learner to say. A group that would be too old when its turn comes leaves for a fresh one too (stream.py).
 """
 
 from collections import Counter
@@ -20,22 +20,37 @@ from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt, Group, TrainableGroup
 from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Row
-from turnwright.rollout.batches import Batches, Dealt, Taken, batch_record
+from turnwright.rollout.batches import Batches, Dealt, Taken
 from turnwright.rollout.collector import Wanted
 from turnwright.rollout.repetition import Repetition, RepetitionSettings, find_repetitions
 from turnwright.rollout.trainable import trainable_group
-from turnwright.rundir.records import BatchRecord
+from turnwright.rundir.records import BatchRecord, Fate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeGroup:
-    """A group that was dealt, and what became of it."""
+    """A group that was dealt, and what became of it.
+
+    One that was given up while it was made has the attempts that had ended.
+    """
 
     dealt: Dealt
     group: Group
     trainable: TrainableGroup
     repetitions: Mapping[EpisodeKey, Repetition] = field(default_factory=dict[EpisodeKey, Repetition])
     """Attempts that are not trained because they repeat themselves."""
+
+    @property
+    def oldest(self) -> int:
+        """Version that sampled its oldest token to train; the one it was admitted under where it has none."""
+        rows = [row for attempt in self.trainable.attempts for row in attempt.rows]
+        versions = (
+            version
+            for row in rows
+            for version, trained in zip(row.policy_versions, row.trained, strict=True)
+            if trained
+        )
+        return min(versions, default=self.dealt.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +65,18 @@ class StepGroups:
     """In the order in which they are trained."""
     replaced: tuple[MadeGroup, ...] = ()
     """Groups without signal that left for others, in order of leaving."""
+    evicted: tuple[MadeGroup, ...] = ()
+    """Groups that left because they would have grown too old, with the attempts that had ended by then."""
+
+    @property
+    def left(self) -> tuple[MadeGroup, ...]:
+        """Groups that left for others."""
+        return (*self.replaced, *self.evicted)
 
     @property
     def groups(self) -> list[Group]:
         """All of them, those that are trained first."""
-        return [made.group for made in (*self.trained, *self.replaced)]
+        return [made.group for made in (*self.trained, *self.left)]
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -74,12 +96,12 @@ class StepGroups:
     @property
     def repetitions(self) -> Mapping[EpisodeKey, Repetition]:
         """Attempts that repeat themselves, in all groups."""
-        return {key: one for made in (*self.trained, *self.replaced) for key, one in made.repetitions.items()}
+        return {key: one for made in (*self.trained, *self.left) for key, one in made.repetitions.items()}
 
     @property
     def left_out(self) -> Collection[EpisodeKey]:
         """Attempts that are not trained whatever became of them: those that repeat themselves or left with a group."""
-        return self.repetitions.keys() | {a.episode.key for made in self.replaced for a in made.group.attempts}
+        return self.repetitions.keys() | {a.episode.key for made in self.left for a in made.group.attempts}
 
     @property
     def num_rounds(self) -> int:
@@ -88,7 +110,12 @@ class StepGroups:
 
     def record(self, step: int) -> BatchRecord:
         """Return what the run directory keeps of it."""
-        return batch_record(step, [made.dealt for made in self.trained], [made.dealt for made in self.replaced])
+        fates: list[tuple[Fate, tuple[MadeGroup, ...]]] = [
+            ("trained", self.trained),
+            ("no_signal", self.replaced),
+            ("stale", self.evicted),
+        ]
+        return BatchRecord(step=step, groups=tuple(made.dealt.record(fate) for fate, some in fates for made in some))
 
     def exchange(self, places: Sequence[int], fresh: Sequence[MadeGroup]) -> Self:
         """Return the same with other groups in some places."""
