@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rundir.attempts import make_attempt
+from rundir.attempts import make_attempt, make_group
 from turnwright.core.errors import ConfigError, RunDirectoryError
 from turnwright.rundir import RunReader, RunWriter, find_run, free_run_name, list_runs, prunable, prune
 from turnwright.rundir.manifest import find_commit
@@ -33,14 +33,15 @@ def test_an_ended_run_keeps_its_phase_and_other_folders_are_no_runs(writer: RunW
 
 
 def test_pruning_keeps_the_newest_checkpoint_and_every_record(writer: RunWriter, root: Path) -> None:
-    writer.attempt(1, make_attempt("a"))
+    writer.open_group(make_group(0, "a"))
+    writer.attempt(0, make_attempt("a"))
     save(writer, 1, 2, 3)
     writer.close()
     paths = prunable(root)
     assert [path.name for path in paths] == ["step_000001", "step_000002"]
     assert prune(root, paths) == 2000
     assert [checkpoint.step for checkpoint in RunReader(root).checkpoints()] == [3]
-    assert RunReader(root).unfinished_attempts(1) == (make_attempt("a"),)
+    assert [group.attempts for group in RunReader(root).open_groups()] == [(make_attempt("a"),)]
 
 
 def test_pruning_frees_what_a_resumed_run_took_back(writer: RunWriter, root: Path) -> None:

@@ -47,3 +47,20 @@ def test_a_line_of_misaligned_streams_is_refused() -> None:
     )
     with pytest.raises(AlignmentError, match="logprobs must align"):
         records.decode_trajectory(line)
+
+
+def test_a_record_of_an_earlier_version_says_what_became_of_its_groups() -> None:
+    line = b'{"step":2,"groups":[{"task":"a","domain":"","epoch":1,"round":1,"replaced":true}]}'
+    (group,) = records.decode_batch(line).groups  # pyright: ignore[reportAttributeAccessIssue]
+    assert (group.task, group.epoch, group.number, group.fate) == ("a", 1, -1, "no_signal")
+
+
+def test_a_resumption_and_a_step_are_told_apart() -> None:
+    for record in (
+        records.Resumption(resumed_after_step=3, time=1.5),
+        records.BatchRecord(step=3, groups=()),
+        records.BatchRecord(
+            step=4, groups=(records.BatchGroup(number=7, task="a", domain="d", epoch=1, version=3, fate="stale"),)
+        ),
+    ):
+        assert records.decode_batch(records.encode(record)) == record

@@ -6,23 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rundir.attempts import make_attempt
+from rundir.attempts import make_attempt, make_group, record, take_step
 from turnwright.config import ResolvedConfig
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.rundir import RunReader, RunWriter, collect_manifest
-from turnwright.rundir.records import BatchGroup, BatchRecord
 
 
 def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def run_steps(writer: RunWriter, first: int, last: int) -> None:
-    for step in range(first, last + 1):
-        writer.attempt(step, make_attempt(f"task-{step}"))
-        writer.close_step(step)
-        writer.metrics(step, {"training/loss": 1 / step})
 
 
 def save(writer: RunWriter, step: int) -> None:
@@ -78,49 +70,68 @@ def test_the_lock_of_a_killed_process_is_free(root: Path, writer: RunWriter, chi
     RunWriter.resume(root, step=0).close()
 
 
-def test_attempts_of_a_running_step_are_readable_at_once(writer: RunWriter, root: Path) -> None:
-    attempts = (make_attempt("a"), make_attempt("b", calls=0), make_attempt("a", 1))
-    for attempt in attempts:
-        writer.attempt(1, attempt)
-    assert RunReader(root).unfinished_attempts(1) == attempts
-
-
-def test_an_attempt_whose_episode_was_not_written_does_not_count(writer: RunWriter, root: Path) -> None:
-    writer.attempt(1, make_attempt("a"))
-    writer.attempt(1, make_attempt("b"))
-    episodes = writer.layout.episodes(1)
-    episodes.write_bytes(episodes.read_bytes()[:-10])
-    assert [str(attempt.episode.key) for attempt in RunReader(root).unfinished_attempts(1)] == ["a#0"]
-
-
-def test_closing_a_step_turns_the_journal_into_parquet(writer: RunWriter, root: Path) -> None:
-    attempts = [make_attempt("a", calls=2), make_attempt("b", calls=0), make_attempt("a", 1)]
-    for attempt in attempts:
-        writer.attempt(12, attempt)
-    writer.close_step(12)
-    assert names(root / "trajectories") == ["step_000012.parquet"]
-    reader = RunReader(root)
-    assert list(reader.attempts(12)) == attempts
-    assert reader.unfinished_attempts(12) == ()
-    assert [t.key.attempt for t in reader.trajectories(12)] == [0, 1]
-
-
-def test_a_closed_step_cannot_change(writer: RunWriter, root: Path) -> None:
-    writer.attempt(1, make_attempt("a"))
-    writer.close_step(1)
-    with pytest.raises(RunDirectoryError, match=r"step 1 .* is closed"):
-        writer.attempt(1, make_attempt("b"))
-    with pytest.raises(RunDirectoryError, match=r"step 1 .* is closed"):
-        writer.close_step(1)
-    assert list(RunReader(root).attempts(1)) == [make_attempt("a")]
+def test_an_attempt_is_readable_the_moment_it_is_recorded(writer: RunWriter, root: Path) -> None:
+    groups = (make_group(0, "a"), make_group(1, "b"))
+    for group in groups:
+        writer.open_group(group)
+    attempts = (make_attempt("a"), make_attempt("b", calls=0), make_attempt("a", 1, calls=3))
+    for number, attempt in zip((0, 1, 0), attempts, strict=True):
+        writer.attempt(number, attempt)
+    first, second = RunReader(root).open_groups()
+    assert (first.group, first.attempts) == (groups[0], (attempts[0], attempts[2]))
+    assert (second.group, second.attempts) == (groups[1], (attempts[1],))
 
 
 def test_the_last_record_of_an_attempt_counts(writer: RunWriter, root: Path) -> None:
-    for reward in (0.0, 1.0):
-        writer.attempt(1, make_attempt("a", reward=reward))
-    writer.close_step(1)
-    (attempt,) = RunReader(root).attempts(1)
-    assert attempt == make_attempt("a", reward=1.0)
+    writer.open_group(make_group(0, "a"))
+    for attempt in (make_attempt("a", reward=0.0), make_attempt("a", 1), make_attempt("a", reward=1.0)):
+        writer.attempt(0, attempt)
+    (group,) = RunReader(root).open_groups()
+    assert group.attempts == (make_attempt("a", 1), make_attempt("a", reward=1.0))
+
+
+def test_a_closed_step_has_its_groups_in_one_line_and_their_attempts_in_parquet(writer: RunWriter, root: Path) -> None:
+    groups = [make_group(0, "a"), make_group(1, "b"), make_group(2, "c")]
+    attempts = [make_attempt("a", calls=2), make_attempt("b", calls=0), make_attempt("a", 1)]
+    for group in groups:
+        writer.open_group(group)
+    for number, attempt in zip((0, 1, 0), attempts, strict=True):
+        writer.attempt(number, attempt)
+    batch = record(12, groups[:2])
+    writer.close_step(batch, attempts)
+    assert names(root / "trajectories") == ["step_000012.parquet"]
+    assert names(root / "groups") == ["000002.jsonl"]
+    reader = RunReader(root)
+    assert reader.batches() == (batch,)
+    assert list(reader.attempts(12)) == attempts
+    assert [t.key.attempt for t in reader.trajectories(12)] == [0, 1]
+    assert [found.group for found in reader.open_groups()] == [groups[2]]
+
+
+def test_a_closed_step_cannot_change(writer: RunWriter, root: Path) -> None:
+    take_step(writer, 1, "a")
+    with pytest.raises(RunDirectoryError, match="'a#1' came too late: group 100 is not open any more"):
+        writer.attempt(100, make_attempt("a", 1))
+    writer.open_group(make_group(7, "b"))
+    with pytest.raises(RunDirectoryError, match=r"step 1 .* is closed"):
+        writer.close_step(record(1, [make_group(7, "b")]), [])
+    with pytest.raises(RunDirectoryError, match=r"group 100 of run .* is not open"):
+        writer.close_step(record(2, [make_group(100, "a")]), [])
+    assert list(RunReader(root).attempts(1)) == [make_attempt("a")]
+
+
+def test_a_number_names_one_group(writer: RunWriter) -> None:
+    writer.open_group(make_group(3, "a"))
+    with pytest.raises(RunDirectoryError, match="group 3 is open already"):
+        writer.open_group(make_group(3, "b"))
+
+
+def test_many_open_groups_hold_no_files(writer: RunWriter, root: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(50):
+        writer.open_group(make_group(number))
+        writer.attempt(number, make_attempt())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_checkpoint_appears_whole_or_not_at_all(writer: RunWriter, root: Path) -> None:
@@ -139,76 +150,165 @@ def test_a_checkpoint_appears_whole_or_not_at_all(writer: RunWriter, root: Path)
         root / "checkpoints" / "step_000001",
         root / "checkpoints" / "step_000001" / "resume",
     )
-    assert names(checkpoint.path) == ["model.safetensors"]
+    assert names(checkpoint.path) == ["manifest.json", "model.safetensors"]
     with pytest.raises(RunDirectoryError, match="already exists"):
         save(writer, 1)
 
 
-def test_a_resumed_run_takes_back_what_came_after_the_checkpoint(writer: RunWriter, root: Path) -> None:
-    run_steps(writer, 1, 2)
-    save(writer, 2)
-    writer.validation(2, make_attempt("v").episode)
-    run_steps(writer, 3, 4)
-    writer.validation(4, make_attempt("v").episode)
-    writer.attempt(5, make_attempt("torn off"))
+def test_a_resumed_run_keeps_what_it_can_train_again(writer: RunWriter, root: Path) -> None:
+    take_step(writer, 1)
+    save(writer, 1)
+    for step in (2, 3):
+        take_step(writer, step)
+    writer.open_group(make_group(400, "d", version=3))
+    writer.attempt(400, make_attempt("d", versions=(2, 3)))
+    writer.close()
+    reader = RunReader(root)
+    with RunWriter.resume(root, step=reader.closed_steps(after=1), checkpoint=1) as resumed:
+        assert not (root / "superseded").exists()
+        assert [m["step"] for m in reader.metrics()] == [1, 2, 3]
+        assert [batch.step for batch in reader.batches()] == [1, 2, 3]
+        assert [c.step for c in reader.checkpoints()] == [1]
+        resumed.attempt(400, make_attempt("d", 1, versions=(3, 3)))
+        (group,) = reader.open_groups()
+        assert [attempt.episode.key.attempt for attempt in group.attempts] == [0, 1]
+        status = reader.status()
+        assert status is not None
+        assert (status.step, status.launch) == (3, 2)
+
+
+def test_a_resumed_run_takes_back_what_it_cannot_train_again(writer: RunWriter, root: Path) -> None:
+    for step in (1, 2, 3, 4):
+        take_step(writer, step)
+        writer.validation(step, make_attempt("v").episode)
+        writer.metrics(step, {})
+        save(writer, step)
+    for number, version in ((500, 2), (501, 3)):
+        writer.open_group(make_group(number, version=version))
+    writer.open_group(make_group(502, version=2))
+    writer.attempt(502, make_attempt(versions=(2, 4)))
     writer.close()
 
-    with RunWriter.resume(root, step=2) as resumed:
+    with RunWriter.resume(root, step=2, checkpoint=1) as resumed:
         reader = RunReader(root)
         assert [m["step"] for m in reader.metrics()] == [1, 2]
-        assert (reader.episode_steps(), reader.validation_steps()) == ((1, 2), (2,))
-        assert [c.step for c in reader.checkpoints()] == [2]
-        assert names(root / "superseded" / "attempt_2") == [
+        assert [batch.step for batch in reader.batches()] == [1, 2]
+        assert (reader.episode_steps(), reader.validation_steps()) == ((1, 2), (1, 2))
+        assert [found.group.number for found in reader.open_groups()] == [500]
+        taken_back = sorted(str(path.relative_to(root)) for path in (root / "superseded" / "attempt_2").glob("*/*"))
+        prefix = "superseded/attempt_2/"
+        assert [path.removeprefix(prefix) for path in taken_back] == [
+            *(f"checkpoints/step_00000{step}" for step in (2, 3, 4)),
             "episodes/step_000003.jsonl",
             "episodes/step_000004.jsonl",
-            "episodes/step_000005.jsonl",
+            "groups/000501.jsonl",
+            "groups/000502.jsonl",
             "trajectories/step_000003.parquet",
             "trajectories/step_000004.parquet",
-            "trajectories/step_000005.jsonl",
+            "validation/step_000003.jsonl",
             "validation/step_000004.jsonl",
         ]
-        resumed.metrics(3, {"training/loss": 9.0})
-        assert [(m["step"], m["training/loss"]) for m in reader.metrics()] == [(1, 1.0), (2, 0.5), (3, 9.0)]
+        take_step(resumed, 3, "again")
+        assert [batch.groups[0].task for batch in reader.batches()] == ["task-1", "task-2", "again"]
+        assert [m["training/loss"] for m in reader.metrics() if m["step"] == 3] == [1 / 3]
         assert (root / "logs" / "latest").resolve() == (root / "logs" / "attempt_2").resolve()
 
 
-def test_metrics_are_only_ever_appended_to(writer: RunWriter, root: Path) -> None:
-    run_steps(writer, 1, 3)
+def test_metrics_and_batches_are_only_ever_appended_to(writer: RunWriter, root: Path) -> None:
+    for step in (1, 2, 3):
+        take_step(writer, step)
     writer.close()
-    before = (root / "metrics.jsonl").read_bytes()
+    for name in ("metrics.jsonl", "batches.jsonl"):
+        before = (root / name).read_bytes()
+        RunWriter.resume(root, step=1).close()
+        after = (root / name).read_bytes()
+        assert after.startswith(before)
+        assert json.loads(after[len(before) :])["resumed_after_step"] == 1
+
+
+def test_a_validation_that_was_cut_off_is_done_again(writer: RunWriter, root: Path) -> None:
+    writer.validation(0, make_attempt("v").episode)
+    writer.metrics(0, {})
+    take_step(writer, 1)
+    groups = [make_group(200)]
+    writer.open_group(groups[0])
+    writer.close_step(record(2, groups, "stale"), [])
+    writer.validation(2, make_attempt("v").episode)
+    writer.close()
+    RunWriter.resume(root, step=2).close()
+    assert RunReader(root).validation_steps() == (0,)
+    assert names(root / "superseded" / "attempt_2") == ["validation/step_000002.jsonl"]
+
+
+def test_a_step_without_its_line_is_not_closed(writer: RunWriter, root: Path) -> None:
+    take_step(writer, 1)
+    left, attempt = make_group(7, "a"), make_attempt("a")
+    writer.open_group(left)
+    writer.attempt(7, attempt)
+    file = writer.layout.group(7).read_bytes()
+    writer.close_step(record(2, [left]), [attempt])
+    writer.close()
+    # The state of a process that was killed before the line was whole.
+    writer.layout.group(7).write_bytes(file)
+    batches = writer.layout.batches.read_bytes()
+    writer.layout.batches.write_bytes(batches[:-5])
+    reader = RunReader(root)
+    assert reader.closed_steps(after=0) == 1
+    with RunWriter.resume(root, step=1) as resumed:
+        (found,) = reader.open_groups()
+        assert (found.group, found.attempts) == (left, (attempt,))
+        assert (reader.episode_steps(), list(reader.attempts(2))) == ((1,), [])
+        resumed.close_step(record(2, [left]), [attempt])
+    assert reader.closed_steps(after=0) == 2
+    assert list(reader.attempts(2)) == [attempt]
+
+
+def test_the_file_of_a_group_whose_step_is_closed_does_not_count(writer: RunWriter, root: Path) -> None:
+    writer.open_group(make_group(100))
+    stale = writer.layout.group(100).read_bytes()
+    writer.layout.group(100).unlink()
+    take_step(writer, 1)
+    writer.close()
+    writer.layout.group(100).write_bytes(stale)
+    assert RunReader(root).open_groups() == ()
     RunWriter.resume(root, step=1).close()
-    after = (root / "metrics.jsonl").read_bytes()
-    assert after.startswith(before)
-    assert json.loads(after[len(before) :])["resumed_after_step"] == 1
+    assert names(root / "groups") == []
 
 
-def test_attempts_sampled_by_the_checkpoint_survive_a_resume(writer: RunWriter, root: Path) -> None:
-    run_steps(writer, 1, 2)
-    save(writer, 2)
-    writer.attempt(3, make_attempt("a"))
+def test_torn_lines_of_groups_are_cut_off(writer: RunWriter, root: Path) -> None:
+    for number in (1, 2):
+        writer.open_group(make_group(number, "a"))
+        writer.attempt(number, make_attempt("a"))
     writer.close()
-    with RunWriter.resume(root, step=2) as resumed:
-        assert RunReader(root).unfinished_attempts(3) == (make_attempt("a"),)
-        resumed.attempt(3, make_attempt("b"))
-        resumed.close_step(3)
-    assert list(RunReader(root).attempts(3)) == [make_attempt("a"), make_attempt("b")]
+    whole = writer.layout.group(1).read_bytes()
+    writer.layout.group(1).write_bytes(whole[:-9])
+    writer.layout.group(2).write_bytes(whole[:9])
+    assert [len(found.attempts) for found in RunReader(root).open_groups()] == [0]
+    with RunWriter.resume(root, step=0) as resumed:
+        resumed.attempt(1, make_attempt("a", 5))
+        (found,) = RunReader(root).open_groups()
+        assert found.attempts == (make_attempt("a", 5),)
+        resumed.open_group(make_group(2, "b"))
 
 
-def test_attempts_of_a_policy_that_is_gone_do_not_survive(writer: RunWriter, root: Path) -> None:
-    run_steps(writer, 1, 2)
-    writer.attempt(3, make_attempt("a"))
+def test_a_damaged_group_is_made_again(writer: RunWriter, root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    writer.open_group(make_group(1, "a"))
     writer.close()
-    RunWriter.resume(root, step=1).close()
-    assert RunReader(root).unfinished_attempts(3) == ()
+    with writer.layout.group(1).open("ab") as file:
+        file.write(b"what\n")
+    with pytest.raises(RunDirectoryError, match=r"000001\.jsonl' line 2 is not a record"):
+        RunReader(root).open_groups()
+    RunWriter.resume(root, step=0).close()
+    assert "000001.jsonl' line 2 is not a record" in caplog.text
+    assert names(root / "superseded") == ["attempt_2/groups/000001.jsonl"]
 
 
-def test_a_journal_left_beside_its_parquet_is_ignored(writer: RunWriter, root: Path) -> None:
-    writer.attempt(1, make_attempt("a"))
-    journal = writer.layout.journal(1).read_bytes()
-    writer.close_step(1)
-    writer.layout.journal(1).write_bytes(journal * 2)
-    assert list(RunReader(root).attempts(1)) == [make_attempt("a")]
-    assert RunReader(root).unfinished_attempts(1) == ()
+def test_groups_can_be_set_aside(writer: RunWriter, root: Path) -> None:
+    for number in (1, 2):
+        writer.open_group(make_group(number))
+    writer.set_aside([1])
+    assert [found.group.number for found in RunReader(root).open_groups()] == [2]
+    writer.open_group(make_group(1, "again"))
 
 
 def test_findings_are_kept_in_order(writer: RunWriter, root: Path) -> None:
@@ -219,15 +319,6 @@ def test_findings_are_kept_in_order(writer: RunWriter, root: Path) -> None:
     for finding in findings:
         writer.finding(finding)
     assert list(RunReader(root).findings()) == findings
-
-
-def test_a_step_that_is_done_again_has_one_batch(writer: RunWriter, root: Path) -> None:
-    batches = [
-        BatchRecord(step=step, groups=(BatchGroup(task=f"a/{step}", domain="a", epoch=0),)) for step in (1, 2, 2, 3)
-    ]
-    for batch in batches:
-        writer.batch(batch)
-    assert RunReader(root).batches() == (batches[0], batches[2], batches[3])
 
 
 def test_resuming_what_is_no_run_says_so(tmp_path: Path) -> None:
