@@ -7,8 +7,30 @@ from pathlib import Path
 
 import pytest
 
+from inference.playing import Plan, play
+from models.tiny import tiny_policy
+from rollout.desk import DONE, KEY, LOOK, TASK, Desk, Told
+from turnwright.agents.builtin import LoopLimits
 from turnwright.core.progress import ProgressBoard, working
+from turnwright.inference.local import LocalEngine
+from turnwright.rollout.runner import EpisodeLimits, run_episode
 from turnwright.rollout.watchdog import watched
+
+
+class Noting(ProgressBoard):
+    """A board that keeps what was begun and ended, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[str] = []
+
+    def begin(self, part: str, on: str) -> None:
+        self.notes.append(f"{part}: {on}")
+        super().begin(part, on)
+
+    def end(self, part: str) -> None:
+        self.notes.append(f"{part} ended")
+        super().end(part)
 
 
 def hold_up(seconds: float) -> None:
@@ -74,3 +96,33 @@ def test_a_disk_that_takes_nothing_does_not_end_the_watch(tmp_path: Path, caplog
 
     asyncio.run(work())
     assert "cannot write what it sees: [Errno 28] No space left on device" in caplog.text
+
+
+def test_an_episode_says_what_its_environment_and_its_tools_are_at():
+    board = Noting()
+    limits = EpisodeLimits(loop=LoopLimits(max_turns=4))
+    asyncio.run(run_episode(Desk(), TASK, KEY, Told(LOOK, DONE), limits, seed=1, progress=board))
+    assert board.notes == [
+        "environment of order-4#2: open",
+        "environment of order-4#2 ended",
+        "tool look of order-4#2: turn 0",
+        "tool look of order-4#2 ended",
+        "environment of order-4#2: reward",
+        "environment of order-4#2 ended",
+    ]
+    assert board.look() == {}
+
+
+def test_the_engine_says_when_a_pass_begins_and_ends():
+    board = Noting()
+
+    async def work() -> None:
+        engine = LocalEngine(tiny_policy(), kv_memory_mb=4)
+        engine.progress = board
+        await play(engine, Plan(key=KEY, opening=(9, 10, 11), forced=()))
+        await engine.close()
+
+    asyncio.run(work())
+    assert set(board.notes) == {"engine: a pass over 1 sequences", "engine ended"}
+    assert board.notes[-1] == "engine ended"
+    assert board.look() == {}

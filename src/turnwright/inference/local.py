@@ -22,6 +22,8 @@ import torch
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import ConfigError, ContextOverflowError, EngineStoppedError
+from turnwright.core.progress import working
+from turnwright.core.protocols import UNWATCHED, Progress
 from turnwright.inference.base import Generation, GenerationRequest, TokenListener
 from turnwright.inference.local_cache import SlotCache, bytes_per_token
 from turnwright.inference.local_passes import Passes
@@ -62,6 +64,8 @@ class LocalEngine:
         self.counters = EngineCounters()
         self.on_busy: Callable[[bool], None] = lambda busy: None
         """Told on the event loop when the engine begins to compute (True) and when it has nothing to do (False)."""
+        self.progress: Progress = UNWATCHED
+        """Told of every pass."""
         self.max_sequence_length = min(max_sequence_length or policy.max_sequence_length, policy.max_sequence_length)
         slot_bytes = bytes_per_token(policy) * (self.max_sequence_length + 1)
         self.num_slots = min(kv_memory_mb * 2**20 // slot_bytes, max_slots)
@@ -103,6 +107,16 @@ class LocalEngine:
     def stop_reason(self) -> str:
         """Why every request is refused; empty while the engine works."""
         return self._stop_reason
+
+    @property
+    def num_in_work(self) -> int:
+        """Requests that have a slot."""
+        return sum(lane.active is not None for lane in self._slots.lanes)
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for one."""
+        return len(self._queue)
 
     def open_episode(self, key: EpisodeKey) -> None:
         """Announce an episode; opening one twice is an error."""
@@ -218,7 +232,8 @@ class LocalEngine:
                 self._mark(busy=True)
                 self._advancing = True
                 try:
-                    finished = await loop.run_in_executor(self._executor, self._passes.advance, rows, lanes)
+                    with working(self.progress, "engine", f"a pass over {len(rows)} sequences"):
+                        finished = await loop.run_in_executor(self._executor, self._passes.advance, rows, lanes)
                 finally:
                     self._advancing = False
                 self._after_pass(rows, finished)
