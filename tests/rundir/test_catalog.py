@@ -6,6 +6,7 @@ import pytest
 from rundir.attempts import make_attempt, make_group
 from turnwright.core.errors import ConfigError, RunDirectoryError
 from turnwright.rundir import RunReader, RunWriter, find_run, free_run_name, list_runs, prunable, prune
+from turnwright.rundir.checkpoints import promote
 from turnwright.rundir.manifest import find_commit
 
 
@@ -39,9 +40,23 @@ def test_pruning_keeps_the_newest_checkpoint_and_every_record(writer: RunWriter,
     writer.close()
     paths = prunable(root)
     assert [path.name for path in paths] == ["step_000001", "step_000002"]
-    assert prune(root, paths) == 2000
+    sealed = sum((path / "manifest.json").stat().st_size for path in paths)
+    assert prune(root, paths) == 2000 + sealed
     assert [checkpoint.step for checkpoint in RunReader(root).checkpoints()] == [3]
     assert [group.attempts for group in RunReader(root).open_groups()] == [(make_attempt("a"),)]
+
+
+def test_pruning_keeps_the_promoted_checkpoint_and_finishes_what_was_cut_off(writer: RunWriter, root: Path) -> None:
+    save(writer, 1, 2, 3)
+    promote(writer.layout, [{"step": 1.0, "val/reward/mean": 0.5}])
+    writer.close()
+    (writer.layout.checkpoints / ".step_000000.deleted").mkdir()
+    paths = prunable(root)
+    assert [path.name for path in paths] == ["step_000002", ".step_000000.deleted"]
+    prune(root, paths)
+    assert sorted(path.name for path in writer.layout.checkpoints.iterdir()) == [
+        "promoted", "step_000001", "step_000003",
+    ]  # fmt: skip
 
 
 def test_pruning_frees_what_a_resumed_run_took_back(writer: RunWriter, root: Path) -> None:

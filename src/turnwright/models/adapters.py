@@ -20,6 +20,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from turnwright.core.checkpoint import AdapterRecord
 from turnwright.core.errors import ConfigError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -125,6 +126,15 @@ def save_adapters(adapted: "PeftModel", folder: str) -> None:
         generation_config.save_pretrained(folder)
 
 
+def adapter_record(adapted: "PeftModel") -> AdapterRecord:
+    """Return rank, scale and layers of a policy's adapters."""
+    config = cast("LoraConfig", adapted.peft_config["default"])
+    from peft.tuners.lora import LoraLayer
+
+    layers = [name for name, module in adapted.named_modules() if isinstance(module, LoraLayer)]
+    return AdapterRecord(rank=config.r, alpha=config.lora_alpha, targets=_ends(layers))
+
+
 @contextmanager
 def _without_warnings() -> Generator[None]:
     """Keep to ourselves that peft asks transformers for a property by its old name."""
@@ -166,6 +176,10 @@ def _chosen_layers(model: PreTrainedModel, targets: Sequence[str]) -> list[str]:
     return chosen
 
 
+def _ends(layers: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({name.rpartition(".")[2] for name in layers}))
+
+
 def _require_alike(config: "LoraConfig", settings: AdapterSettings, folder: str) -> None:
     for name, found, asked in (
         ("lora_rank", config.r, settings.rank),
@@ -189,7 +203,7 @@ def _require_same_layers(model: PreTrainedModel, expected: Sequence[str], folder
 
     found = [name for name, module in model.named_modules() if isinstance(module, LoraLayer)]
     if set(found) != set(expected):
-        ends = sorted({name.rpartition(".")[2] for name in found})
+        ends = _ends(found)
         raise ConfigError(
             f"the adapter in '{folder}' is on {len(found)} layers (names ending in {', '.join(ends)}), and "
             f"model.lora_targets asks for {len(expected)}: set model.lora_targets = {json.dumps(ends)} to go on with "

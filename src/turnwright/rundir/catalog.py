@@ -1,12 +1,12 @@
 """All runs of a folder, and what of a run can be thrown away."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 from turnwright.core.errors import ConfigError, RunDirectoryError
+from turnwright.rundir.checkpoints import discard, leftovers, promoted
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.lock import WriterLock
 from turnwright.rundir.reader import RunReader
@@ -67,13 +67,17 @@ def summarise(root: Path) -> RunSummary:
 
 
 def prunable(root: Path, *, keep: int = 1) -> tuple[Path, ...]:
-    """Return what can go without losing a record: all but the newest ``keep`` checkpoints, and superseded files."""
+    """Return what can go without losing a record: superseded files, and checkpoints.
+
+    The newest ``keep`` of them stay, and so does the promoted one.
+    """
     if keep < 1:
         raise ConfigError(f"keep = {keep}: expected at least 1 checkpoint to stay; delete the run's folder to free all")
     reader = RunReader(root)
-    old = [checkpoint.path for checkpoint in reader.checkpoints()[:-keep]]
-    superseded = reader.layout.superseded
-    return (*old, superseded) if superseded.exists() else tuple(old)
+    layout = reader.layout
+    old = [found.path for found in reader.checkpoints()[:-keep] if found.path != promoted(layout)]
+    superseded = (layout.superseded,) if layout.superseded.exists() else ()
+    return (*old, *leftovers(layout), *superseded)
 
 
 def prune(root: Path, paths: Sequence[Path]) -> int:
@@ -84,7 +88,7 @@ def prune(root: Path, paths: Sequence[Path]) -> int:
             raise RunDirectoryError(f"'{outside[0]}' is not inside the run directory '{root}': nothing was deleted")
         freed = sum(size_of(path) for path in paths)
         for path in paths:
-            shutil.rmtree(path)
+            discard(path)
     return freed
 
 

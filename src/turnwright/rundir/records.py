@@ -8,10 +8,12 @@ from typing import Literal, get_args
 import pydantic_core
 from pydantic import TypeAdapter
 
+from turnwright.core.checkpoint import ModelRecord
 from turnwright.core.episode import Episode
 from turnwright.core.errors import DatasetError
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
+from turnwright.core.task import Split
 from turnwright.core.trajectory import Trajectory
 
 Phase = Literal[
@@ -55,7 +57,11 @@ class Manifest:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Python, and each library that shapes the numbers, where installed."""
     parent: str | None = None
-    """Path of the checkpoint or run this one starts from."""
+    """What this run starts from: a model, or with --from the run and its step, as "runs/first@40"."""
+    model: ModelRecord | None = None
+    """The policy it starts from; None = the run does not say."""
+    tasks: Mapping[Split, str] = field(default_factory=dict[Split, str])
+    """SHA-256 of each split's tasks; tasks.jsonl has those of each task."""
     licences: tuple[TrainedLicence, ...] = ()
     """Of rows that may not be trained on without acknowledging them."""
 

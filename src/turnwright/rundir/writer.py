@@ -24,11 +24,13 @@ from pathlib import Path
 from typing import Self
 
 from turnwright.config import ResolvedConfig
+from turnwright.core.checkpoint import ModelRecord
 from turnwright.core.episode import Episode
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
 from turnwright.rundir import records
+from turnwright.rundir.checkpoints import seal
 from turnwright.rundir.files import LineLog, publish, sync, write_atomic
 from turnwright.rundir.groups import GroupFiles, newest_version
 from turnwright.rundir.layout import RunLayout, step_of
@@ -185,9 +187,10 @@ class RunWriter:
         write_atomic(self.layout.status, records.encode(status) + b"\n")
 
     @contextmanager
-    def checkpoint(self, step: int) -> Generator[Path]:
+    def checkpoint(self, step: int, model: ModelRecord | None = None) -> Generator[Path]:
         """Give an empty folder to save a policy in; it gets its name only when the block ends without an error.
 
+        It is sealed then, with ``model`` as what the policy is: ``checkpoints.verify`` notices what changes afterwards.
         Writing the step's metrics inside the block leaves no checkpoint without its line in metrics.jsonl.
         """
         final = self.layout.checkpoint(step)
@@ -198,6 +201,7 @@ class RunWriter:
         partial.mkdir(parents=True)
         yield partial
         self._groups.sync()
+        seal(partial, step=step, model=model)
         for path in partial.rglob("*"):
             sync(path)
         publish(partial, final)
