@@ -34,8 +34,12 @@ def median(rewards_G, lengths_G):
 """
 
 
-def config(**algorithm: Any) -> RunConfig:
-    values = {"environment": {"name": "returns_desk"}, "algorithm": algorithm}
+def config(max_steps_off_policy: int = 0, **algorithm: Any) -> RunConfig:
+    values = {
+        "environment": {"name": "returns_desk"},
+        "algorithm": algorithm,
+        "async_config": {"max_steps_off_policy": max_steps_off_policy},
+    }
     return resolve_values(values, source="test").config
 
 
@@ -59,6 +63,9 @@ def test_terms_and_corrections_reach_the_learner():
     assert (settings.proximal, settings.batch.aggregation) == ("recomputed", "sequence")
     capped = step_settings(config(proximal="recomputed", truncated_importance_cap=2.0))
     assert capped.loss.truncated_importance_cap == 2.0
+    assert (capped.max_staleness, settings.max_staleness) == (0, 0)
+    ahead = step_settings(config(proximal="interpolated", max_steps_off_policy=3))
+    assert (ahead.proximal, ahead.max_staleness) == ("interpolated", 3)
     constant = step_settings(config(aggregation="constant", aggregation_tokens=300))
     assert (constant.batch.aggregation, constant.batch.aggregation_tokens) == ("constant", 300)
 

@@ -36,8 +36,14 @@ def interpolated_proximal(logprobs_T: Tensor, sampled_logprobs_T: Tensor, stalen
         log prox = (1/d) log q + (1 - 1/d) log p     for staleness d >= 1
         log prox = log q                             for d = 0
 
+    It stands for the policy one version before p, if the log-probability went evenly from q to p. With w = p / q,
+
+        u = p / prox = w^(1/d)        prox / q = w^(1 - 1/d)
+
+    so that a clip of u at [low, high] is one of w at [low^d, high^d], and d = 1 is the sampler's own ratio.
+
     Args:
-        logprobs_T: log p under the weights that the update starts from.
+        logprobs_T: log p in the pass that trains the token: in each update of a step anew, as in the authors' code.
         sampled_logprobs_T: log q.
         staleness_T: d, versions between the update and the one that sampled the token.
     """
