@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from turnwright.evaluation.scorers import FinalOutputScorer
 from turnwright.evaluation.store import write_evaluation
 from turnwright.evaluation.suites import Suite
 from turnwright.rundir import Manifest, RunWriter
+from turnwright.rundir.records import BatchGroup, BatchRecord
 
 LABELS = {"action": ("refund", "exchange", "reject"), "fee": ("none", "half")}
 SCORER = FinalOutputScorer(LABELS)
@@ -76,6 +77,21 @@ def play(task: Task, attempt: int, skill: float, *, seed: int = 0) -> Episode:
     return replace(episode, turns=(calls, last), outcome=Rewarded(value=reward))
 
 
+def close_step(writer: RunWriter, step: int, episodes: Sequence[Episode]) -> None:
+    """Write the groups of a step, with their attempts, and close it."""
+    attempts = [Attempt(episode=episode, trajectory=Trajectory(key=episode.key)) for episode in episodes]
+    groups: dict[str, BatchGroup] = {}
+    for attempt in attempts:
+        one = attempt.episode.task
+        if one.id not in groups:
+            number = 100 * step + len(groups)
+            group = BatchGroup(number=number, task=one.id, domain=one.domain or "", epoch=0, fate="trained")
+            groups[one.id] = group
+            writer.open_group(group)
+        writer.attempt(groups[one.id].number, attempt)
+    writer.close_step(BatchRecord(step=step, groups=tuple(groups.values())), attempts)
+
+
 @pytest.fixture(scope="session")
 def empty_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs") / "empty"
@@ -114,8 +130,7 @@ def mixed_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     with RunWriter.create(root, config=config, manifest=manifest) as writer:
         for step in range(1, 4):
-            for episode in play_all("train", range(4 * step, 4 * step + 4), step, 4):
-                writer.attempt(step, Attempt(episode=episode, trajectory=Trajectory(key=episode.key)))
+            close_step(writer, step, play_all("train", range(4 * step, 4 * step + 4), step, 4))
             for episode in score_episodes(play_all("validation", range(12), step, 1), SCORER):
                 writer.validation(step, episode)
             groups = {f"{domain}/rollout/groups": 4.0 for domain in skills}
@@ -152,10 +167,8 @@ def _write_run(root: Path) -> Path:
                     found = score_episodes([play(task(number, "validation"), 0, skill, seed=step)], SCORER)[0]
                     writer.validation(step, found)
             if step:
-                for number in range(8):
-                    for attempt in range(4):
-                        episode = play(task(8 * step + number, "train"), attempt, skill, seed=step)
-                        writer.attempt(step, Attempt(episode=episode, trajectory=Trajectory(key=episode.key)))
+                tasks = [task(8 * step + number, "train") for number in range(8)]
+                close_step(writer, step, [play(one, a, skill, seed=step) for one in tasks for a in range(4)])
                 writer.metrics(step, _metrics(step))
         writer.finding(
             Finding(

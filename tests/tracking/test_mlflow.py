@@ -11,6 +11,7 @@ from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import Manifest, RunReader, RunWriter
+from turnwright.rundir.records import BatchGroup, BatchRecord
 from turnwright.tracking.mlflow import MlflowTarget, MlflowView, mlflow_sink, rebuild
 
 mlflow = pytest.importorskip("mlflow")
@@ -147,9 +148,12 @@ def test_mlflow_is_rebuilt_from_the_run_directory(target: MlflowTarget, client: 
     with RunWriter.create(target.root, config=CONFIG, manifest=manifest) as writer:
         writer.validation(0, group[0])
         writer.metrics(0, {"val/reward/mean": 0.75})
-        for episode in group:
-            writer.attempt(1, Attempt(episode=episode, trajectory=Trajectory(key=episode.key)))
-        writer.close_step(1)
+        dealt = BatchGroup(number=0, task=group[0].key.task_id, domain="", epoch=0, fate="trained")
+        attempts = [Attempt(episode=episode, trajectory=Trajectory(key=episode.key)) for episode in group]
+        writer.open_group(dealt)
+        for attempt in attempts:
+            writer.attempt(dealt.number, attempt)
+        writer.close_step(BatchRecord(step=1, groups=(dealt,)), attempts)
         writer.metrics(1, {"training/loss": 0.5})
         writer.status("finished", 1)
     stale = MlflowView(target, CONFIG)

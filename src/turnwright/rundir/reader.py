@@ -17,7 +17,7 @@ from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
-from turnwright.rundir.files import read_lines
+from turnwright.rundir.files import hash_of, read_lines
 from turnwright.rundir.groups import GroupLine, decode_attempt, decode_group, keys_of, newest_version
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import is_locked
@@ -94,7 +94,7 @@ class RunReader:
     def closed_steps(self, *, after: int) -> int:
         """Return the newest step up to which all steps after ``after`` can be trained again from disk.
 
-        A step counts when its record and its attempts are there, and can be read; what ends the row is logged.
+        A step counts when its record is there, and its files are what was written; what ends the row is logged.
         """
         by_step = {batch.step: batch for batch in self.batches()}
         step = after
@@ -195,20 +195,13 @@ class RunReader:
         return [group for group in found if group is not None]
 
     def _damage(self, batch: BatchRecord) -> str:
-        """Return why a closed step cannot be read back; empty when it can."""
-        try:
-            episodes = {episode.key for episode in self.episodes(batch.step)}
-            sampled = {trajectory.key for trajectory in self.trajectories(batch.step)}
-        except (RunDirectoryError, AlignmentError) as error:
-            return str(error)
-        if not self.layout.trajectories(batch.step).exists():
-            return f"'{self.layout.trajectories(batch.step)}' is missing"
-        if lost := sampled - episodes:
-            return f"'{self.layout.episodes(batch.step)}' lacks attempt '{min(map(str, lost))}'"
-        size = self._group_size()
-        for group in batch.groups:
-            if group.fate != "stale" and episodes.isdisjoint(keys_of(group, size)):
-                return f"'{self.layout.episodes(batch.step)}' has no attempt of group {group.number}"
+        """Return what is wrong with the files of a closed step; empty when they are as they were written."""
+        for name, digest in batch.files.items():
+            path = self.layout.root / name
+            if not path.is_file():
+                return f"'{path}' is missing"
+            if hash_of(path) != digest:
+                return f"'{path}' is not what was written"
         return ""
 
     def _group_size(self) -> int:

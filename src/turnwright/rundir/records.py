@@ -117,6 +117,8 @@ class BatchRecord:
 
     step: int
     groups: tuple[BatchGroup, ...]
+    files: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """SHA-256 of the files that hold the attempts, by path in the run directory; the writer fills it in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -31,7 +32,7 @@ from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
 from turnwright.rundir import records
 from turnwright.rundir.checkpoints import seal
-from turnwright.rundir.files import LineLog, publish, sync, write_atomic
+from turnwright.rundir.files import LineLog, hash_of, publish, sync, write_atomic
 from turnwright.rundir.groups import GroupFiles, newest_version
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import WriterLock
@@ -150,11 +151,12 @@ class RunWriter:
         # Imported here: polars belongs to the extra [train], and this module to the base install.
         from turnwright.rundir.table import write_table
 
-        write_table((attempt.trajectory for attempt in attempts), self.layout.trajectories(step))
-        lines = (records.encode(attempt.episode) + b"\n" for attempt in attempts)
-        write_atomic(self.layout.episodes(step), b"".join(lines))
+        files = (self.layout.trajectories(step), self.layout.episodes(step))
+        write_table((attempt.trajectory for attempt in attempts), files[0])
+        write_atomic(files[1], b"".join(records.encode(attempt.episode) + b"\n" for attempt in attempts))
+        digests = {str(path.relative_to(self.layout.root)): hash_of(path) for path in files}
         commits = self._log(self.layout.batches)
-        commits.append(records.encode(batch))
+        commits.append(records.encode(replace(batch, files=digests)))
         commits.sync()
         self._closed = step
         self._groups.remove(numbers)
