@@ -91,10 +91,10 @@ class GroupFiles:
 
     def sync(self) -> None:
         """Hand everything to the disk: it survives a crash of the machine."""
-        for path in map(self._layout.group, sorted(self._unsynced)):
+        unsynced, self._unsynced = self._unsynced, set()
+        for path in map(self._layout.group, sorted(unsynced)):
             if path.exists():
                 sync(path)
-        self._unsynced.clear()
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Delete the files of groups whose attempts are elsewhere."""
@@ -121,19 +121,27 @@ def encode_attempt(attempt: Attempt) -> bytes:
     Raises:
         DatasetError: Its episode holds something that JSON cannot say.
     """
-    held: dict[int, tuple[int, ...]] = {}
+    before: dict[int, SampledTurn] = {}
     turns: list[SampledTurn] = []
     inherited: list[int] = []
     for turn in attempt.trajectory.turns:
-        before = () if turn.parent is None else held.get(turn.parent, ())
-        shared = len(before) if turn.prompt_token_ids[: len(before)] == before else 0
-        held[turn.index] = turn.prompt_token_ids + turn.sampled_token_ids
+        parent = None if turn.parent is None else before.get(turn.parent)
+        shared = _num_shared(turn, parent) if parent else 0
+        before[turn.index] = turn
         turns.append(replace(turn, prompt_token_ids=turn.prompt_token_ids[shared:]))
         inherited.append(shared)
-    key = attempt.episode.key
     shortened = Trajectory(key=attempt.trajectory.key, turns=tuple(turns))
     line = AttemptLine(episode=attempt.episode, trajectory=shortened, inherited=tuple(inherited))
-    return to_line(line, f"episode '{key}'")
+    return to_line(line, f"episode '{attempt.episode.key}'")
+
+
+def _num_shared(turn: SampledTurn, parent: SampledTurn) -> int:
+    """Return how many ids a prompt takes from its parent's turn: all that it held, or none."""
+    prompt, num_prompt = turn.prompt_token_ids, len(parent.prompt_token_ids)
+    num_held = num_prompt + len(parent.sampled_token_ids)
+    # The short part first: where the two differ they mostly do so at the end, and the long part is a copy.
+    goes_on = prompt[num_prompt:num_held] == parent.sampled_token_ids and prompt[:num_prompt] == parent.prompt_token_ids
+    return num_held if goes_on else 0
 
 
 def decode_attempt(line: bytes) -> Attempt:
