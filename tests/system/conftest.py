@@ -84,8 +84,8 @@ class Turnwright:
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
-    def interrupt(self, *arguments: object, after: str) -> Ended:
-        """Run a command and press Ctrl-C when it has printed a line with ``after``."""
+    def interrupt(self, *arguments: object, after: str, number: signal.Signals = signal.SIGINT) -> Ended:
+        """Run a command and press Ctrl-C, or send another signal, when it has printed a line with ``after``."""
         process = subprocess.Popen(
             [sys.executable, "-m", "turnwright.cli", *map(str, arguments)],
             cwd=self.folder,
@@ -99,7 +99,7 @@ class Turnwright:
         for line in process.stdout:
             heard += line
             if after in line:
-                process.send_signal(signal.SIGINT)
+                process.send_signal(number)
                 break
         out, err = process.communicate(timeout=120)
         return Ended(code=process.returncode, out=heard + out, err=err)

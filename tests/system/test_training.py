@@ -9,7 +9,7 @@ from system.conftest import Turnwright, WriteRecipe
 from turnwright.rundir import RunReader
 
 pytestmark = pytest.mark.slow
-UNEQUAL = ("timing_s/", "cost/", "time", "training/peak_memory_mb")
+UNEQUAL = ("timing_s/", "busy_s/", "cost/", "time", "training/peak_memory_mb")
 """What two equal runs may differ in."""
 
 

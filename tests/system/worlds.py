@@ -1,5 +1,6 @@
 """Small worlds that any policy can play, and worlds that break in one way each."""
 
+import random
 import time
 
 from turnwright import Environment, Episode, Script, Task, call, say, tool
@@ -40,6 +41,20 @@ class Talk(Environment):
     def oracle(self, task: Task) -> Script:
         (word,) = yield call("look")
         yield say(ANSWER.format(word.content))
+
+
+class Uneven(Talk):
+    """Takes a time of its own for each attempt, the same however often it is asked."""
+
+    waits = True
+
+    def __init__(self, longest: float = 0.0) -> None:
+        super().__init__()
+        self.longest = longest
+
+    def reward(self, episode: Episode) -> float:
+        time.sleep(self.longest * random.Random(str(episode.key)).random() ** 3)
+        return super().reward(episode)
 
 
 class MostlyHopeless(Talk):

@@ -99,6 +99,16 @@ class Engine(Protocol):
 class TrainedEngine(Engine, Protocol):
     """An engine whose weights a learner changes."""
 
+    @property
+    def num_in_work(self) -> int:
+        """Requests that it computes."""
+        ...
+
+    @property
+    def num_waiting(self) -> int:
+        """Requests that wait for room."""
+        ...
+
     async def publish(self, version: int) -> None:
         """Sample as ``version`` from the learner's weights as they are now; nothing computed before counts."""
         ...

@@ -1,32 +1,42 @@
 """Runs in this process: builds the parts of a training run around a player, and trains or goes on with it."""
 
 import asyncio
+import logging
+import signal
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from turnwright.config import ResolvedConfig, RunConfig
-from turnwright.controller import Components, Controller
+from turnwright.controller.components import Components
+from turnwright.controller.replay import Continuation
+from turnwright.controller.run import Controller
 from turnwright.core.errors import RunDirectoryError
-from turnwright.core.group import Attempt
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
+from turnwright.launch.identity import identified, record_data, require_same_run
 from turnwright.launch.learning import build_reference, optimizer_settings, pass_settings, step_settings
 from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
+from turnwright.launch.resumption import record_config
 from turnwright.launch.rollouts import open_runner
 from turnwright.launch.views import Views, log_to
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes
 from turnwright.rollout.batches import Batches
 from turnwright.rollout.collector import EpisodeRunner
+from turnwright.rundir.checkpoints import newest_intact, promote
 from turnwright.rundir.groups import keys_of
 from turnwright.rundir.manifest import collect_manifest
 from turnwright.rundir.naming import free_run_name
 from turnwright.rundir.reader import RunReader
+from turnwright.rundir.records import OpenGroup
 from turnwright.rundir.writer import RunWriter
+
+log = logging.getLogger(__name__)
 
 
 def build_components(config: RunConfig, *, model: str | None = None) -> Components:
@@ -86,45 +96,72 @@ def train(
     output = Path(config.run.output_dir)
     name = config.run.name or free_run_name(output)
     components = build_components(config)
-    manifest = collect_manifest(name=name, seed=config.run.seed, parent=config.model.path)
+    manifest = identified(collect_manifest(name=name, seed=config.run.seed), components, resolved)
     manifest = replace(manifest, licences=trained_licences(components.prototype, resolved))
     with RunWriter.create(output / name, config=resolved, manifest=manifest, config_text=config_text) as writer:
+        record_data(writer.layout, components)
         on_start(writer.layout.root)
         _control(components, resolved, writer, show=show)
     return output / name
 
 
-def resume(run: Path, *, show: bool = False, on_start: Callable[[Path], None] = lambda path: None) -> Path:
-    """Continue an interrupted run after its newest checkpoint; a run without one starts over with what it finished."""
+def resume(
+    run: Path,
+    *,
+    config: ResolvedConfig | None = None,
+    show: bool = False,
+    on_start: Callable[[Path], None] = lambda path: None,
+) -> Path:
+    """Continue an interrupted run after its newest intact checkpoint; one without any begins again with what it played.
+
+    Steps behind the checkpoint are trained again from disk, and groups that were open keep the attempts that had ended.
+
+    Args:
+        run: The run directory.
+        config: What to go on with, as ``plan_resumption`` makes it; None = the run's own configuration.
+        show: Show progress on the terminal.
+        on_start: Called with the run directory when the run goes on.
+    """
     reader = RunReader(run)
-    resolved = reader.config()
-    config = resolved.config
-    checkpoints = [checkpoint for checkpoint in reader.checkpoints() if checkpoint.resume is not None]
-    last = checkpoints[-1] if checkpoints else None
+    resolved = config or reader.config()
+    last = newest_intact(reader.layout)
     step = last.step if last else 0
-    components = build_components(config, model=str(last.path) if last else None)
-    if step >= Batches(config, components.train_tasks).total:
+    components = build_components(resolved.config, model=str(last.path) if last else None)
+    require_same_run(run, components, step=step)
+    if step >= Batches(resolved.config, components.train_tasks).total:
         raise RunDirectoryError(f"run '{run}' is complete ({step} steps): nothing to resume; evaluate or report it")
-    with RunWriter.resume(run, step=step) as writer:
+    closed_until = reader.closed_steps(after=step)
+    with RunWriter.resume(run, step=closed_until, checkpoint=step) as writer:
         on_start(run)
-        # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
-        if config.run.deterministic:
-            writer.set_aside([found.group.number for found in reader.open_groups()])
-        finished = _finished_attempts(writer, step)
-        _control(components, resolved, writer, show=show, resume_from=step, finished=finished)
+        record_config(writer.layout, resolved)
+        promote(writer.layout, reader.metrics())
+        open_groups = _take_up(writer, resolved.config)
+        reader = RunReader(run)
+        closed = [group for record in reader.batches() for group in record.groups]
+        continuation = Continuation(
+            checkpoint=step,
+            closed_until=closed_until,
+            reported=frozenset(int(line["step"]) for line in reader.metrics()),
+            dealt=(*closed, *(one.group for one in open_groups)),
+            open_groups=open_groups,
+        )
+        _control(components, resolved, writer, show=show, continuation=continuation)
     return run
 
 
-def _finished_attempts(writer: RunWriter, step: int) -> tuple[Attempt, ...]:
-    """Return what an interrupted process finished after a step; what only the gateway's log has joins the groups."""
-    run = RunReader(writer.layout.root)
-    found = run.open_groups()
-    size = run.config().config.algorithm.group_size
-    numbers = {key: one.group.number for one in found for key in keys_of(one.group, size)}
-    logged = run.logged_attempts(numbers, version=step)
-    for attempt in logged:
-        writer.attempt(numbers[attempt.episode.key], attempt)
-    return (*(attempt for one in found for attempt in one.attempts), *logged)
+def _take_up(writer: RunWriter, config: RunConfig) -> tuple[OpenGroup, ...]:
+    """Return the groups that an interrupted process left open, with attempts that only the gateway's log has."""
+    reader = RunReader(writer.layout.root)
+    open_groups = reader.open_groups()
+    if config.run.deterministic:
+        # Deterministic rounds depend on the whole set of open episodes: a rest of them would be another batch.
+        writer.set_aside([one.group.number for one in open_groups])
+        return ()
+    size = config.algorithm.group_size
+    owners = {key: one.group.number for one in open_groups for key in keys_of(one.group, size)}
+    for attempt in reader.logged_attempts(owners):
+        writer.attempt(owners[attempt.episode.key], attempt)
+    return reader.open_groups()
 
 
 def _control(
@@ -133,8 +170,7 @@ def _control(
     writer: RunWriter,
     *,
     show: bool,
-    resume_from: int = 0,
-    finished: Sequence[Attempt] = (),
+    continuation: Continuation | None = None,
 ) -> None:
     views = Views(components.scorer)
     controller = Controller(
@@ -142,7 +178,33 @@ def _control(
     )
     views.open(resolved, writer.layout.root, num_steps=controller.batches.total, show=show)
     with log_to(writer.log_folder / "run.log"):
-        asyncio.run(controller.run(resume_from=resume_from, finished=finished))
+        try:
+            asyncio.run(_run(controller, continuation))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+    if controller.stopped:
+        raise KeyboardInterrupt
+
+
+async def _run(controller: Controller, continuation: Continuation | None) -> None:
+    """Run to the end; the first SIGINT or SIGTERM stops after the step that is being trained, the second at once."""
+    loop, running = asyncio.get_running_loop(), asyncio.current_task()
+    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+
+    def stop(number: signal.Signals) -> None:
+        if controller.stopping and running is not None:
+            running.cancel()
+            return
+        log.warning("%s: stopping after the step that is being trained, with a checkpoint", number.name)
+        controller.stop()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await controller.run(continuation)
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
 
 
 def independent_scorer(config: RunConfig, tasks: Sequence[Task]) -> Scorer | None:

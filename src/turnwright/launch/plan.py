@@ -9,7 +9,7 @@ from turnwright.rollout.batches import Batches
 
 if TYPE_CHECKING:
     # For its name alone: it loads torch.
-    from turnwright.controller import Components
+    from turnwright.controller.components import Components
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

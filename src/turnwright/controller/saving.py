@@ -1,0 +1,52 @@
+"""Saving: the checkpoints of a run, sealed and tended."""
+
+from collections.abc import Callable
+
+from turnwright.config import RunConfig
+from turnwright.controller.components import Components
+from turnwright.core.timeline import Timeline
+from turnwright.learner.checkpointing import describe_model, save_policy, save_resume_state
+from turnwright.rundir.checkpoints import promote, tend
+from turnwright.rundir.reader import RunReader
+from turnwright.rundir.writer import RunWriter
+
+
+class Saving:
+    """Writes checkpoints, keeps those that the run is to keep, and points at the one to deploy."""
+
+    def __init__(self, components: Components, config: RunConfig, writer: RunWriter, timeline: Timeline) -> None:
+        """Take what is saved and where."""
+        self._components = components
+        self._schedule = config.schedule
+        self._writer = writer
+        self._timeline = timeline
+
+    def save(self, step: int, report: Callable[[], None] = lambda: None) -> None:
+        """Write the checkpoint of a step, unless it is there.
+
+        Args:
+            step: Whose version the policy has.
+            report: Called before the checkpoint takes its name: there is none without the metrics of its step.
+        """
+        if self._writer.layout.checkpoint(step).exists():
+            report()
+            return
+        components = self._components
+        with self._writer.checkpoint(step, model=describe_model(components.policy)) as folder:
+            with self._timeline.span("checkpoint"):
+                save_policy(components.policy, components.renderer.tokenizer, folder)
+                save_resume_state(components.optimizer, folder / "resume", step=step)
+            report()
+        tend(
+            self._writer.layout,
+            self._metrics(),
+            keep_last=self._schedule.keep_last,
+            keep_best=self._schedule.keep_best,
+        )
+
+    def promote(self) -> None:
+        """Point at the checkpoint to deploy, however the run ended."""
+        promote(self._writer.layout, self._metrics())
+
+    def _metrics(self) -> list[dict[str, float]]:
+        return RunReader(self._writer.layout.root).metrics()
