@@ -124,7 +124,7 @@ def test_attempts_in_flight_that_end_in_a_pause_change_nothing_but_what_is_said(
     assert "tool_error (3), timeout (1)" in pause.message(0.6)
 
 
-@pytest.mark.parametrize("cause", ["skipped", "grader_error"])
+@pytest.mark.parametrize("cause", ["skipped", "grader_error", "record_error"])
 def test_what_waiting_does_not_cure_stops_at_once(cause: str):
     pause = pause_of()
     pause.ended(BROKEN, 0.0)

@@ -10,9 +10,10 @@ at most a minute. Groups with an attempt that failed and that no step has taken 
 on their few survivors. A pause that begins again before a whole window has ended well is the same one: its waits go on
 growing and its time is not given anew, so that a run that limps along stops instead of making the same groups for ever.
 
-Some failures are no matter of time. ``skipped`` is the agent's choice, and ``grader_error`` is code that was given all
-it asks for and raised (a grader that asks somebody else waits for them itself): where these alone are too many the run
-stops at once. Everything that ended is on disk by then, so that a run that is mended goes on with --resume.
+Some failures are no matter of time. ``skipped`` is the agent's choice, ``grader_error`` is code that was given all it
+asks for and raised (a grader that asks somebody else waits for them itself), and after a ``record_error`` the gateway's
+log takes nothing more: where these alone are too many the run stops at once. Everything that ended is on disk by then,
+so that a run that is mended goes on with --resume.
 
 Nothing here knows of clocks or tasks: times are given, in seconds of any clock that does not go backwards.
 """
@@ -26,7 +27,7 @@ from turnwright.core.outcome import Failed, Outcome
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
-INCURABLE = frozenset({"skipped", "grader_error"})
+INCURABLE = frozenset({"skipped", "grader_error", "record_error"})
 """Causes of failures that are not different after a while."""
 DETAIL_CHARACTERS = 300
 

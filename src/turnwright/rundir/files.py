@@ -1,33 +1,43 @@
-"""Files that survive a crash: replaced whole, or appended line by line."""
+"""Files that survive a crash, and a full disk: replaced whole, or appended line by line.
+
+A disk that takes no more is a RunDirectoryError (space.py).
+"""
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+from turnwright.rundir.space import recording
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace ``path`` so that a reader, or a crash, sees either the old content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        publish(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    # Of this thread: the watchdog's writes the status too.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with recording(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            publish(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def write_private(path: Path, content: str) -> None:
     """Replace ``path`` by a file that only its owner may read."""
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)
+    with recording(path):
+        path.unlink(missing_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(content)
 
 
 def publish(temporary: Path, path: Path) -> None:
@@ -54,30 +64,49 @@ def hash_of(path: Path) -> str:
 class LineLog:
     """An append-only file of JSON lines, open for writing.
 
-    A torn last line, left by a crash, is cut off on opening: it never was a record.
+    A torn last line, left by a crash, is cut off on opening: it never was a record. So is what a full disk took of one.
     """
 
     def __init__(self, path: Path) -> None:
         """Open ``path`` for appending; makes file and folder when they are missing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        _cut_torn_tail(path)
-        self._file = path.open("ab")
+        with recording(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn_tail(path)
+            # Unbuffered: a buffer would keep what a full disk did not take, and write it later behind other lines.
+            self._file = path.open("ab", buffering=0)
+            self._size = path.stat().st_size
 
     def append(self, line: bytes) -> None:
-        """Append one record and hand it to the operating system: it survives a crash of this process."""
-        self._file.write(line + b"\n")
-        self._file.flush()
+        """Append one record and hand it to the operating system: it survives a crash of this process.
+
+        Raises:
+            RunDirectoryError: The disk takes no more; the file is as it was.
+        """
+        left = memoryview(line + b"\n")
+        size = self._size + len(left)
+        with recording(self.path):
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except BaseException:
+                with suppress(OSError):
+                    self._file.truncate(self._size)
+                raise
+        self._size = size
 
     def sync(self) -> None:
         """Hand everything to the disk: it survives a crash of the machine."""
-        os.fsync(self._file.fileno())
+        with recording(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Sync and close."""
         if not self._file.closed:
-            self.sync()
-            self._file.close()
+            try:
+                self.sync()
+            finally:
+                self._file.close()
 
     def __enter__(self) -> Self:
         """Return the log itself."""

@@ -117,7 +117,7 @@ class RecordLog:
         while self._writing is not None:
             await asyncio.wait([self._writing.on_disk])
         # What a failing disk did not take has been told to those who appended it.
-        with suppress(OSError) if self._failure else nullcontext():
+        with suppress(OSError, RunDirectoryError) if self._failure else nullcontext():
             await asyncio.get_running_loop().run_in_executor(self._thread, self._segment.close)
         self._thread.shutdown()
 
@@ -132,10 +132,10 @@ class RecordLog:
         """Tell the batch's waiters, and let the next batch follow; after a failure nothing is written any more."""
         done = [self._writing]
         if error := written.exception():
-            self._failure = (
-                f"record log '{self._segment.path}' cannot be written: {error}; no later record is taken, because its "
-                "place in the order is lost; free or repair the disk and resume the run"
-            )
+            full = isinstance(error, RunDirectoryError)
+            cure = "; free or repair the disk and resume the run"
+            told = str(error) if full else f"record log '{self._segment.path}' cannot be written: {error}{cure}"
+            self._failure = f"{told}; no later record is taken, because its place in the order is lost"
             done.append(self._gathering)
             self._writing = self._gathering = None
         else:
