@@ -20,8 +20,11 @@ class SmallProcedures(SlowProcedures):
 
     def reward(self, episode: Episode) -> dict[str, float]:
         """Return the share of right fields and a little for vowels."""
-        said = "".join(
-            turn.reply.content + "".join(call.arguments for call in turn.reply.tool_calls) for turn in episode.turns
-        )
-        vowels = sum(letter in VOWELS for letter in said) / max(1, len(said))
-        return {**super().reward(episode), "vowels": vowels / 10}
+        return {**super().reward(episode), "vowels": vowels(episode) / 10}
+
+
+def vowels(episode: Episode) -> float:
+    """Return the share of vowels in what the policy wrote, arguments of calls included."""
+    replies = [turn.reply for turn in episode.turns]
+    written = "".join(reply.content + "".join(call.arguments for call in reply.tool_calls) for reply in replies)
+    return sum(letter in VOWELS for letter in written) / max(1, len(written))

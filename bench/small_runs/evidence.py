@@ -88,7 +88,7 @@ def _trained_twice(run: RunReader, attempts: Mapping[int, tuple[Attempt, ...]]) 
     names = Counter(f"group {group.number}" for group in trained)
     names += Counter(f"task {group.task!r} in epoch {group.epoch}" for group in trained)
     names += Counter(f"attempt {ended.key}" for step in attempts.values() for ended in set(_ended(step)))
-    return tuple(name for name, count in names.items() if count > 1)
+    return tuple(sorted(name for name, count in names.items() if count > 1))
 
 
 def _steps_of_metrics(layout: RunLayout) -> list[int]:

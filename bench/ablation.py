@@ -1,0 +1,253 @@
+"""What do stale tokens cost, and does correcting for them help? Staleness by correction, three seeds, held-out score.
+
+    warm start, once --> its evaluation --> a run per bound, correction and seed --> evaluation of each --> table
+
+    bound        async_config.max_steps_off_policy: 0 (synchronous), 1, 3, 8
+    correction   off: the ratio is formed with whoever sampled the token. on: proximal = "recomputed", and tokens weigh
+                 proximal / sampler, at most 2. With a bound of 0 there is nothing to correct
+
+Tools are a fifth as slow as in bench/async. Every run and every evaluation is a process of its own with one thread.
+What is finished below --out is not made again; what an interrupted run left is. A run that fails is reported, and the
+others go on.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+
+from slow_tools.training import RECIPE, Account, account, base_policy, train
+
+from turnwright import TurnwrightError, api
+from turnwright.evaluation.compare import compare
+from turnwright.evaluation.result import EvaluationResult
+from turnwright.evaluation.statistics import Interval, paired_difference
+from turnwright.evaluation.store import read_result
+from turnwright.rundir.layout import step_name
+from turnwright.rundir.manifest import installed_versions
+
+BOUNDS = (0, 1, 3, 8)
+CORRECTED = ('algorithm.proximal="recomputed"', "algorithm.truncated_importance_cap=2")
+LATENCY_SCALE = 0.2
+JUDGED = ("evaluation.attempts=2",)
+"""All test tasks, few attempts each: the task is the unit of the intervals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training run."""
+
+    bound: int
+    corrected: bool
+    seed: int
+    steps: int
+
+    @property
+    def combination(self) -> tuple[int, bool]:
+        """Bound and correction."""
+        return self.bound, self.corrected
+
+    @property
+    def name(self) -> str:
+        """Folder of the run and of its evaluation."""
+        correction = "corrected" if self.corrected else "plain"
+        return f"staleness-{self.bound}-{correction}-{self.steps}-steps-seed-{self.seed}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What it differs in from the other runs."""
+        return (
+            f"run.seed={self.seed}",
+            f"schedule.max_steps={self.steps}",
+            f"optimizer.warmup_steps={self.steps // 8}",
+            f"environment.options.latency_scale={LATENCY_SCALE}",
+            f"async_config.max_steps_off_policy={self.bound}",
+            *(CORRECTED if self.corrected else ()),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What one run and its evaluation say."""
+
+    cell: Cell
+    result: EvaluationResult
+    account: Account
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One combination, its seeds pooled; shares in 0..1, intervals 95 % over tasks."""
+
+    bound: int
+    corrected: bool
+    after: Mapping[int, float]
+    """Sampled success by seed; seeds whose run failed are absent."""
+    gain: Interval
+    """Over the base."""
+    over_synchronous: Interval | None
+    """Over the runs with a bound of 0; None of these themselves, and without any."""
+    seconds: float
+    """Wall time of a run's steps, mean over seeds."""
+    staleness_mean: float
+    staleness_max: float
+    wasted: float
+
+
+def main() -> None:
+    """Make what is missing, then print the table."""
+    options = _options()
+    cells = [
+        Cell(bound=bound, corrected=corrected, seed=seed, steps=options.steps)
+        for seed in options.seeds
+        for bound in options.bounds
+        for corrected in ((False, True) if bound else (False,))
+    ]
+    policy = options.base or base_policy(options.out / "base")
+    # From here on children share the cores as one-threaded processes.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    base = _evaluated(policy, options.out / "evaluations" / "base")
+    print(api.describe_result(base), flush=True)
+    failed = _make(cells, policy, out=options.out, jobs=options.jobs)
+    finished: dict[tuple[int, bool], list[Finished]] = {}
+    for cell in cells:
+        if cell.name not in failed:
+            finished.setdefault(cell.combination, []).append(_read(options.out, cell))
+    rows = [_row(base, finished.get((0, False), []), runs) for runs in finished.values()]
+    table = _table(rows, options.seeds, _share(base.success))
+    print(f"\n{table}\n")
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}")
+    result = {
+        "bench": "ablation",
+        "rows": [asdict(row) for row in rows],
+        "failed": failed,
+        "bounds": {"base": _share(base.success), "steps": options.steps, "tasks": base.num_tasks},
+        "versions": installed_versions(),
+    }
+    (options.out / "table.md").write_text(f"{table}\n", encoding="utf-8")
+    (options.out / "ablation.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result))
+    sys.exit(1 if failed else 0)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--bounds", type=int, nargs="+", default=list(BOUNDS))
+    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once, each on one thread")
+    parser.add_argument("--base", type=Path, help="warm-started policy; made when not given")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    return parser.parse_args()
+
+
+def _evaluated(policy: Path, folder: Path) -> EvaluationResult:
+    """Return the evaluation of a policy on the test tasks, whose tools do not wait; make it where it is missing."""
+    if not (folder / "result.json").exists():
+        api.evaluate(policy, RECIPE, overrides=JUDGED, out=folder)
+    return read_result(folder)
+
+
+def _make(cells: Sequence[Cell], policy: Path, *, out: Path, jobs: int) -> dict[str, str]:
+    """Make the runs that are missing, some at once; return why which ones failed."""
+    missing = [cell for cell in cells if not (out / "evaluations" / cell.name / "result.json").exists()]
+    print(f"{len(cells)} runs, {len(missing)} to make", flush=True)
+    failed: dict[str, str] = {}
+    started = time.perf_counter()
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(_train_and_judge, cell, policy, out): cell for cell in missing}
+        for done, future in enumerate(as_completed(futures), start=1):
+            name = futures[future].name
+            try:
+                said = future.result()
+            except TurnwrightError as error:
+                said = failed[name] = str(error)
+            spent = time.perf_counter() - started
+            left = spent / done * (len(missing) - done)
+            print(f"{done}/{len(missing)}  {name:42} {said}  ({spent / 60:.0f} min, {left / 60:.0f} left)", flush=True)
+    return failed
+
+
+def _train_and_judge(cell: Cell, policy: Path, out: Path) -> str:
+    """Train and evaluate one run in processes of their own, and say how it went."""
+    run = out / "runs" / cell.name
+    train(run, (f"model.path={policy}", *cell.settings), threads=1)
+    _evaluated(run / "checkpoints" / step_name(cell.steps), out / "evaluations" / cell.name)
+    finished = _read(out, cell)
+    spent = finished.account
+    return (
+        f"sampled {_share(finished.result.success):.1%}, {spent.seconds:.0f} s, staleness {spent.staleness_mean:.2f} "
+        f"(most {spent.staleness_max:.0f}), {spent.wasted:.1%} wasted"
+    )
+
+
+def _read(out: Path, cell: Cell) -> Finished:
+    result = read_result(out / "evaluations" / cell.name)
+    return Finished(cell=cell, result=result, account=account(out / "runs" / cell.name))
+
+
+def _row(base: EvaluationResult, synchronous: Sequence[Finished], runs: Sequence[Finished]) -> Row:
+    """Pool the seeds of a combination: a task's value is its mean over them, paired with that on the other side.
+
+    The intervals are about the tasks, for these seeds; how far seeds differ shows in ``after``.
+    """
+    for run in runs:
+        # Refuses evaluations of other tasks, scorers or temperatures.
+        compare(base, run.result)
+    cell, accounts = runs[0].cell, [run.account for run in runs]
+    after = _by_task([run.result for run in runs])
+    compared = synchronous if cell.bound else ()
+    return Row(
+        bound=cell.bound,
+        corrected=cell.corrected,
+        after={run.cell.seed: _share(run.result.success) for run in runs},
+        gain=paired_difference(_by_task([base]), after),
+        over_synchronous=paired_difference(_by_task([run.result for run in compared]), after) if compared else None,
+        seconds=fmean(each.seconds for each in accounts),
+        staleness_mean=fmean(each.staleness_mean for each in accounts),
+        staleness_max=max(each.staleness_max for each in accounts),
+        wasted=fmean(each.wasted for each in accounts),
+    )
+
+
+def _by_task(results: Sequence[EvaluationResult]) -> dict[str, list[float]]:
+    values: dict[str, list[float]] = {task.task_id: [] for task in results[0].tasks}
+    for result in results:
+        for task in result.tasks:
+            if task.attempts:
+                values[task.task_id].append(task.successes / task.attempts)
+    return values
+
+
+def _table(rows: Sequence[Row], seeds: Sequence[int], base: float) -> str:
+    header = ["bound", "correction", *(f"seed {seed}" for seed in seeds)]
+    header += [f"gain over {100 * base:.1f} %, points (95 %)", "over synchronous (95 %)"]
+    header += ["seconds", "staleness, mean and most", "wasted"]
+    lines = [header, ["---"] * len(header)]
+    for row in sorted(rows, key=lambda row: (row.bound, row.corrected)):
+        after = [f"{100 * row.after[seed]:.1f} %" if seed in row.after else "failed" for seed in seeds]
+        lines.append([str(row.bound), ("on" if row.corrected else "off") if row.bound else "none", *after])
+        lines[-1] += [_points(row.gain), _points(row.over_synchronous) if row.over_synchronous else ""]
+        lines[-1] += [f"{row.seconds:.0f}", f"{row.staleness_mean:.2f}, {row.staleness_max:.0f}", f"{row.wasted:.2%}"]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _points(interval: Interval) -> str:
+    return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+
+
+def _share(found: Interval | None) -> float:
+    if found is None:
+        raise TurnwrightError("an evaluation has no scored attempt: see its result.json")
+    return found.value
+
+
+if __name__ == "__main__":
+    main()
