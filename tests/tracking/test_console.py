@@ -3,7 +3,8 @@ import io
 import pytest
 from rich.console import Console
 
-from turnwright.tracking.console import ConsoleSink, by_domain, duration, reward_half_width
+from turnwright.tracking.console import ConsoleSink
+from turnwright.tracking.lines import by_domain, duration, reward_half_width
 
 STEP = {
     "rollout/reward/mean": 0.41234,

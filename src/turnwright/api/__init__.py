@@ -9,7 +9,7 @@ from turnwright.api.job import Job
 from turnwright.api.tables import describe_comparison, describe_result
 from turnwright.api.trainer import MultiTurnRLTrainer
 from turnwright.api.transcript import print_episode
-from turnwright.api.verbs import baseline, check, compare, evaluate, merge, plan, play, report, train, warmstart
+from turnwright.api.verbs import baseline, check, compare, evaluate, merge, plan, play, report, train, warmstart, watch
 
 __all__ = [
     "EvaluationExecution",
@@ -30,4 +30,5 @@ __all__ = [
     "report",
     "train",
     "warmstart",
+    "watch",
 ]

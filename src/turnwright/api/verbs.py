@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from turnwright.launch.warmstart import WarmStart
     from turnwright.learner.warmstart import SupervisedUpdate
     from turnwright.models.load import Precision
+    from turnwright.tracking.live import Picture
 
 RUNS = Path("runs")
 
@@ -225,3 +226,27 @@ def report(run: str | Path, out: str | Path | None = None) -> Path:
     from turnwright.report.build import build_report
 
     return build_report(find_run(str(run), RUNS), None if out is None else Path(out))
+
+
+def watch(run: str | Path, *, once: bool = False, show: bool = True) -> "Picture":
+    """Watch a run until it ends and return the last picture of it.
+
+    Args:
+        run: Name or path of the run.
+        once: Do not wait: return what it does now.
+        show: Show it on the terminal.
+    """
+    from turnwright.tracking.live import LiveRun
+    from turnwright.tracking.watch import View
+
+    live = LiveRun(find_run(str(run), RUNS))
+    with View() as view:
+        if once:
+            picture = live.look()
+            if show:
+                view.draw_once(picture)
+            return picture
+        for picture in live.follow():
+            if show:
+                view.draw(picture)
+    return picture

@@ -25,6 +25,7 @@ from turnwright.cli import (
     serve,
     train,
     warmstart,
+    watch,
 )
 from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
@@ -55,6 +56,7 @@ app.command()(play.play)
 app.command()(baseline.baseline)
 app.command()(warmstart.warmstart)
 app.command()(train.train)
+app.command()(watch.watch)
 app.command("eval")(evaluation.evaluate)
 app.command("compare")(compare.compare_command)
 app.command()(report.report)
