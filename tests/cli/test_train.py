@@ -15,8 +15,8 @@ from turnwright.cli.options import split_settings
         (("environment.name=returns_desk", "algorithm.grup_size=4"), "did you mean 'algorithm.group_size'"),
         (("model.path=tiny",), "environment is missing"),
         (("--resume", "absent"), "no run 'absent'"),
-        (("run.toml", "--resume", "first"), "give it nothing besides the run"),
-        (("--resume", "first", "--dry-run"), "give it nothing besides the run"),
+        (("absent.toml", "--from", "absent@3"), "no run 'absent'"),
+        (("--resume", "first", "--from", "first"), "give one of them"),
     ],
 )
 def test_bad_input_exits_2_and_names_the_cure(turnwright: Command, arguments: tuple[str, ...], named: str) -> None:

@@ -1,4 +1,4 @@
-"""``turnwright train``: a training run, from a run.toml or continued from a run directory."""
+"""``turnwright train``: a training run, from a run.toml, continued from a run directory, or begun with its weights."""
 
 import shlex
 from pathlib import Path
@@ -9,7 +9,9 @@ import typer
 from turnwright.cli.options import RUNS, Settings, split_settings
 from turnwright.config import ResolvedConfig, resolve
 from turnwright.core.errors import ConfigError
-from turnwright.rundir import RunReader, find_run
+from turnwright.launch.resumption import Resumption, find_parent, plan_resumption, resolve_from
+from turnwright.rundir import RunLayout, RunReader, find_run
+from turnwright.rundir.checkpoints import promoted
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -18,16 +20,23 @@ INTERRUPTED = 130
 def train(
     settings: Settings = None,
     resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Continue this run.")] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--from", metavar="RUN[@STEP]", help="Start a new run from a checkpoint of this one."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every value, its source and the plan.")] = False,
 ) -> None:
     """Train a policy by multi-turn reinforcement learning."""
-    if resume is not None:
-        if settings or dry_run:
-            raise ConfigError("--resume goes on with the run's own configuration: give it nothing besides the run")
-        _continue(find_run(resume, RUNS))
-        return
     file, overrides = split_settings(settings)
-    resolved = resolve(file, overrides)
+    if resume is not None:
+        if start_from is not None:
+            raise ConfigError("--resume goes on with a run and --from starts a new one: give one of them")
+        _continue(plan_resumption(find_run(resume, RUNS), file, overrides), dry_run=dry_run)
+        return
+    if start_from is None:
+        resolved = resolve(file, overrides)
+    else:
+        resolved = resolve_from(find_parent(start_from, RUNS), file, overrides)
     if dry_run:
         _print_plan(resolved)
         return
@@ -49,15 +58,25 @@ def train(
         _say_next(path, resolved.config.model.path)
 
 
-def _continue(run: Path) -> None:
+def _continue(plan: Resumption, *, dry_run: bool) -> None:
+    for line in plan.describe():
+        print(line)
+    if dry_run:
+        _print_plan(plan.config)
+        return
     from turnwright.launch.local import resume
 
     try:
-        resume(run, show=True, on_start=lambda path: print(f"run directory: {path}", flush=True))
+        resume(
+            plan.run,
+            config=plan.config,
+            show=True,
+            on_start=lambda path: print(f"run directory: {path}", flush=True),
+        )
     except KeyboardInterrupt:
-        _say_interrupted(run)
+        _say_interrupted(plan.run)
     else:
-        _say_next(run, RunReader(run).config().config.model.path)
+        _say_next(plan.run, plan.config.config.model.path)
 
 
 def _print_plan(resolved: ResolvedConfig) -> None:
@@ -77,7 +96,7 @@ def _say_interrupted(run: Path | None) -> None:
 
 
 def _say_next(run: Path, base: str) -> None:
-    tuned = RunReader(run).checkpoints()[-1].path
+    tuned = promoted(RunLayout(run)) or RunReader(run).checkpoints()[-1].path
     where = _quote(run)
     print(f"done: {where}\nnext:")
     print(f"  turnwright eval {shlex.quote(base)} --run {where} --name base")
