@@ -30,10 +30,11 @@ class Line:
 
 def panel(lines: Iterable[Line], *, title: str) -> Panel:
     """Return lines as a panel, one row each, cut where the terminal ends."""
+    rows = list(lines)
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="dim", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, min_width=max(len(line.label) for line in rows))
     table.add_column(no_wrap=True, overflow="ellipsis")
-    for line in lines:
+    for line in rows:
         # As Text: a name or a message may hold square brackets, which are markup in plain strings.
         table.add_row(line.label, line.text if isinstance(line.text, Text) else Text(line.text))
     return Panel(table, title=Text(title), title_align="left", border_style="dim")

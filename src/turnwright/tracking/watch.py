@@ -187,7 +187,7 @@ def lights(picture: Picture) -> tuple[Light, ...]:
         found.append(Light(about="finding", level=level, text=f"{last.code} ({last.where}), {len(serious)} findings"))
     if (failed := picture.recent.failed_fraction) is not None:
         limit = picture.failed_limit
-        level = "good" if failed <= FEW_FAILURES else "warning" if limit is None or failed <= limit else "bad"
+        level = "bad" if limit is not None and failed > limit else "warning" if failed > FEW_FAILURES else "good"
         most = "" if limit is None else f" of at most {limit:.0%}"
         found.append(Light(about="failures", level=level, text=f"failed {failed:.1%}{most}"))
     order = list(LIGHTS)
