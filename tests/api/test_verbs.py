@@ -7,11 +7,13 @@ from turnwright.core.errors import ConfigError, RunDirectoryError
 
 
 def test_training_starts_from_a_file_or_goes_on_with_a_run() -> None:
-    for arguments in ({}, {"config": "run.toml", "resume": "first"}, {"resume": "first", "overrides": ["run.seed=2"]}):
-        with pytest.raises(ConfigError, match=r"a run\.toml with overrides, or resume="):
+    with pytest.raises(ConfigError, match=r"a run\.toml with overrides, or a run as resume= or start_from="):
+        api.train(overrides=["run.seed=2"])
+    with pytest.raises(ConfigError, match=r"give one of them"):
+        api.train(resume="first", start_from="first")
+    for arguments in ({"resume": "absent"}, {"start_from": "absent@3"}):
+        with pytest.raises(RunDirectoryError, match="no run 'absent'"):
             api.train(**arguments)
-    with pytest.raises(RunDirectoryError, match="no run 'absent'"):
-        api.train(resume="absent")
     with pytest.raises(ConfigError, match=r"no configuration file at .absent\.toml."):
         api.train("absent.toml")
 

@@ -6,7 +6,8 @@ import pytest
 from cli.conftest import Command
 from turnwright.config import resolve_values
 from turnwright.core.finding import Finding
-from turnwright.rundir import RunWriter, collect_manifest
+from turnwright.rundir import RunLayout, RunReader, RunWriter, collect_manifest
+from turnwright.rundir.checkpoints import promote
 
 
 @pytest.fixture
@@ -47,6 +48,20 @@ def test_show_tells_state_findings_and_where_the_numbers_went(turnwright: Comman
     document = json.loads(turnwright("runs", "show", runs / "first", "--json").out)
     assert (document["manifest"]["seed"], document["last_metrics"]["step"]) == (7, 1)
     assert [Path(path).name for path in document["checkpoints"]] == ["step_000000", "step_000001"]
+    assert document["promoted"] is None
+
+
+def test_show_names_the_promoted_checkpoint_and_what_is_broken(turnwright: Command, runs: Path) -> None:
+    layout = RunLayout(runs / "first")
+    promote(layout, RunReader(layout.root).metrics())
+    (layout.checkpoint(0) / "model.safetensors").unlink()
+    lines = turnwright("runs", "show", "first", "--dir", runs).out.splitlines()
+    first, problem, second = [line for line in lines if str(layout.checkpoints) in line]
+    assert first == f"checkpoint {layout.checkpoint(0)}"
+    assert problem.startswith(f"  '{layout.checkpoint(0) / 'model.safetensors'}' is missing; copy 'step_000000' back")
+    assert second == f"checkpoint {layout.checkpoint(1)}  promoted"
+    document = json.loads(turnwright("runs", "show", runs / "first", "--json").out)
+    assert Path(document["promoted"]).name == "step_000001"
 
 
 def test_show_tells_the_domains_of_a_mixture_apart(turnwright: Command, tmp_path: Path) -> None:
@@ -70,7 +85,7 @@ def test_prune_says_first_and_deletes_after(turnwright: Command, runs: Path) -> 
     folders = runs / "first" / "checkpoints"
     assert "would delete" in turnwright("runs", "prune", "first", "--dir", runs, "--dry-run").out
     assert len(list(folders.iterdir())) == 2
-    assert "freed 2.0 kB" in turnwright("runs", "prune", "first", "--dir", runs).out
+    assert "freed 2.4 kB" in turnwright("runs", "prune", "first", "--dir", runs).out
     assert [path.name for path in folders.iterdir()] == ["step_000001"]
     assert "nothing to delete" in turnwright("runs", "prune", "first", "--dir", runs).out
 

@@ -7,7 +7,9 @@ import pytest
 from turnwright.config import resolve
 from turnwright.core.errors import ConfigError
 from turnwright.launch.assignment import assign
-from turnwright.rundir import RunWriter, collect_manifest
+from turnwright.models.paths import resolve_model_path
+from turnwright.rundir import RunLayout, RunWriter, collect_manifest
+from turnwright.rundir.checkpoints import promote
 
 
 @pytest.fixture
@@ -24,6 +26,14 @@ def test_a_checkpoint_of_a_run_brings_its_configuration_step_and_place(run: Path
     found = assign(str(run / "checkpoints" / "step_000004"))
     assert found.folder == run / "evaluations" / "step_000004"
     assert (found.step, found.config.evaluation.attempts, found.config.environment.options) == (4, 3, {"seed": 5})
+
+
+def test_the_promoted_checkpoint_is_that_of_its_step(run: Path) -> None:
+    promote(RunLayout(run), [])
+    found = assign(str(run / "checkpoints" / "promoted"))
+    assert (found.checkpoint, found.step) == (str(run / "checkpoints" / "step_000004"), 4)
+    assert found.folder == run / "evaluations" / "step_000004"
+    assert resolve_model_path(str(run / "checkpoints" / "promoted")) == found.checkpoint
 
 
 def test_the_base_of_a_run_has_no_step_and_a_name_of_its_own(run: Path) -> None:

@@ -150,28 +150,39 @@ def train(
     *,
     overrides: Sequence[str] = (),
     resume: str | Path | None = None,
+    start_from: str | Path | None = None,
     show: bool = True,
 ) -> Path:
     """Train in this process and return the run directory.
 
     Args:
-        config: A run.toml; None where ``resume`` is given.
+        config: A run.toml; None with ``resume`` or ``start_from``: the run's own configuration.
         overrides: Settings that win over the file.
-        resume: Run to continue after its newest checkpoint, by its own configuration.
+        resume: Run to continue; settings that change nothing about what it learns may differ from its own.
+        start_from: "RUN" or "RUN@STEP": a new run begins with the weights of that run's promoted checkpoint, or of
+            that step's (``--from`` on the command line).
         show: Show progress on the terminal.
 
     Raises:
-        ConfigError: Neither or both of ``config`` and ``resume`` are given, or a value is wrong.
+        ConfigError: None of ``config``, ``resume`` and ``start_from`` is given, or both of the latter; a value is
+            wrong, or cannot change in a run that exists.
     """
     from turnwright.launch import local
+    from turnwright.launch.resumption import find_parent, plan_resumption, resolve_from
 
-    if (config is None) == (resume is None) or (resume is not None and overrides):
-        raise ConfigError("train() takes a run.toml with overrides, or resume= with a run, which brings its own")
+    file = None if config is None else Path(config)
+    if resume is not None and start_from is not None:
+        raise ConfigError("resume= goes on with a run and start_from= starts a new one: give one of them")
     if resume is not None:
-        return local.resume(find_run(str(resume), RUNS), show=show)
-    file = Path(config or "")
-    resolved = resolve(file, overrides)
-    return local.train(resolved, config_text=file.read_text(encoding="utf-8"), show=show)
+        plan = plan_resumption(find_run(str(resume), RUNS), file, overrides)
+        return local.resume(plan.run, config=plan.config, show=show)
+    if start_from is not None:
+        resolved = resolve_from(find_parent(str(start_from), RUNS), file, overrides)
+    elif file is None:
+        raise ConfigError("train() takes a run.toml with overrides, or a run as resume= or start_from=")
+    else:
+        resolved = resolve(file, overrides)
+    return local.train(resolved, config_text=file.read_text(encoding="utf-8") if file else "", show=show)
 
 
 def plan(config: str | Path, *, overrides: Sequence[str] = ()) -> "Plan":

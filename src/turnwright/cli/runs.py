@@ -8,6 +8,7 @@ import typer
 
 from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
 from turnwright.rundir import RunReader, find_run, list_runs, prunable, prune, summarise
+from turnwright.rundir.checkpoints import promoted, verify
 
 app = typer.Typer(help="List, show and prune run directories.", no_args_is_help=True)
 
@@ -45,6 +46,7 @@ def show(run: RunName, output_dir: OutputDir = RUNS, as_json: AsJson = False) ->
         "message": status.message if status else "",
         "manifest": asdict(manifest),
         "checkpoints": [checkpoint.path for checkpoint in reader.checkpoints()],
+        "promoted": promoted(reader.layout),
         "findings": [asdict(finding) for finding in reader.findings()],
         "first_metrics": metrics[0] if metrics else {},
         "last_metrics": metrics[-1] if metrics else {},
@@ -54,8 +56,12 @@ def show(run: RunName, output_dir: OutputDir = RUNS, as_json: AsJson = False) ->
         return
     print(f"{summary.name}: {summary.state} at step {summary.step}  {document['message']}".rstrip())
     print(f"created {manifest.created} on {manifest.host}, seed {manifest.seed}, {human_bytes(summary.size_bytes)}")
+    if manifest.parent:
+        print(f"started from {manifest.parent}")
     for checkpoint in document["checkpoints"]:
-        print(f"checkpoint {checkpoint}")
+        print(f"checkpoint {checkpoint}{'  promoted' if checkpoint == document['promoted'] else ''}")
+        for problem in verify(checkpoint, hashes=False):
+            print(f"  {problem}")
     for finding in reader.findings():
         print(f"{finding.severity} {finding.code} ({finding.where}): {finding.evidence}; {finding.cure}")
     curves = _first_and_last(metrics)
@@ -70,7 +76,7 @@ def prune_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     output_dir: OutputDir = RUNS,
 ) -> None:
-    """Delete old checkpoints and superseded files of a run; records of what happened always stay."""
+    """Delete old checkpoints and superseded files of a run; the promoted one and all records always stay."""
     root = find_run(run, output_dir)
     paths = prunable(root, keep=keep)
     for path in paths:

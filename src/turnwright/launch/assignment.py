@@ -6,6 +6,7 @@ from pathlib import Path
 
 from turnwright.config import ResolvedConfig, RunConfig, resolve, resolve_values
 from turnwright.core.errors import ConfigError
+from turnwright.models.paths import follow
 from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.reader import RunReader
 
@@ -47,6 +48,7 @@ def assign(
     Raises:
         ConfigError: There is no configuration, or no place for the result.
     """
+    checkpoint = str(follow(Path(checkpoint)))
     home = run or _run_of(Path(checkpoint))
     if out is None and home is None:
         raise ConfigError(

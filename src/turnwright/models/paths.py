@@ -17,7 +17,7 @@ def resolve_model_path(name: str) -> str:
     """Return the folder of the shipped policy for "tiny"; any other name is a folder or a hub id as it stands."""
     if name == SHIPPED_POLICY:
         return str(files("turnwright") / "policies" / SHIPPED_POLICY)
-    path = Path(name).expanduser()
+    path = follow(Path(name).expanduser())
     if path.exists() and not (path / "config.json").exists() and not is_adapter(str(path)):
         raise ConfigError(
             f"model.path {name!r} holds no config.json: expected a folder in Hugging Face format "
@@ -25,6 +25,11 @@ def resolve_model_path(name: str) -> str:
             "adapter_model.safetensors), a hub id, or 'tiny'"
         )
     return str(path) if path.exists() else name
+
+
+def follow(path: Path) -> Path:
+    """Return the folder that a link such as ``checkpoints/promoted`` names now: it may name another one later."""
+    return path.parent / path.readlink() if path.is_symlink() else path
 
 
 def resolve_tokenizer_path(name: str) -> str:

@@ -86,7 +86,7 @@ def verify(folder: Path, *, hashes: bool = True) -> tuple[str, ...]:
     if manifest is None:
         return (f"'{folder / MANIFEST}' is missing, so that nothing says what the checkpoint holds; {_cure(folder)}",)
     found = [_problem(folder / record.path, record, hashes=hashes) for record in manifest.files]
-    if manifest.step != (step_of(folder) or manifest.step):
+    if step_of(folder) not in (None, manifest.step):
         found.insert(0, f"'{folder / MANIFEST}' is that of step {manifest.step}")
     return tuple(f"{problem}; {_cure(folder)}" for problem in found if problem)
 
