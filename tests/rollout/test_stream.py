@@ -302,6 +302,32 @@ def test_a_straggler_is_waited_for_then_given_up_and_made_up_for() -> None:
     }
 
 
+@pytest.mark.parametrize("longest", [6.5, 7.0, 7.5])
+def test_a_straggler_that_ends_the_moment_it_is_given_up_is_in_the_books_once(longest: float) -> None:
+    batches, notebook = make_batches([f"t{n}" for n in range(8)], size=1, steps=4), Notebook()
+    straggler = order_of(batches, 2)[1]
+    player = timed({straggler: longest})
+
+    async def learn() -> list[str]:
+        trained: list[str] = []
+        async with open_stream(player, batches, notebook, most_off_policy=1, wait=5.0) as stream:
+            for step in range(1, 5):
+                trained += ids((await stream.next_groups(step)).trained)
+                player.engine.policy_version = step
+                stream.published(step)
+            ledger = stream.ledger
+            assert ledger.num_dispatched == sum(ledger.ended.values())
+            # Without it, another group is dealt.
+            assert ledger.ended["trained"] == 8
+            assert ledger.ended["stale"] == (0 if straggler in trained else 2)
+            assert len(notebook.attempts) == (8 if straggler in trained else ledger.finished_tokens // 2)
+        return trained
+
+    # It is due at step 2, for which it is waited from 2 to 7 s.
+    assert (straggler in run(learn())) or longest >= 7.0
+    assert not player.engine.open_episodes
+
+
 def test_groups_that_were_open_ahead_go_on_where_they_were() -> None:
     names = [f"t{n}" for n in range(8)]
     batches, notebook = make_batches(names, size=1, steps=4), Notebook()
