@@ -12,15 +12,18 @@ from turnwright.config import resolve_values
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
 from turnwright.core.group import Attempt
+from turnwright.core.task import Task
 from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import RunWriter, collect_manifest
+from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.records import BatchGroup
+from turnwright.rundir.tasks import record_tasks
 from turnwright.tracking.live import PATIENCE, LineCounter, LiveRun
 
 CONFIG = resolve_values(
     {
         "environment": {"name": "orders"},
-        "algorithm": {"group_size": 4},
+        "algorithm": {"group_size": 4, "global_batch_size": 4},
         "schedule": {"max_steps": 20},
         "async_config": {"max_steps_off_policy": 2},
     },
@@ -74,16 +77,23 @@ def test_a_run_that_has_just_begun(live: LiveRun, root: Path):
 
 
 def test_what_is_written_is_in_the_next_picture(live: LiveRun, writer: RunWriter):
-    writer.metrics(1, STEP | {"training/num_steps": 5.0})
+    writer.metrics(1, STEP)
     writer.status("rollout", 2, message="nothing has moved for 5 minutes")
     writer.finding(Finding(code="reward.flat", severity="warning", where="step 1", evidence="flat", cure="wait"))
     picture = live.look()
     assert (picture.state, picture.step, picture.message) == ("rollout", 2, "nothing has moved for 5 minutes")
     assert (picture.recent.step, picture.recent.reward) == (1, 0.5)
-    assert (picture.num_steps, picture.is_last_step_known) == (5, True)
     assert [finding.code for finding in picture.findings] == ["reward.flat"]
     writer.metrics(2, STEP)
     assert [line["step"] for line in live.look().metrics] == [1, 2]
+
+
+def test_the_last_step_follows_from_the_tasks(live: LiveRun, root: Path):
+    tasks = [Task(id=f"order-{i}", prompt="") for i in range(35)]
+    record_tasks(RunLayout(root), {"train": tasks, "test": tasks})
+    picture = live.look()
+    # One pass, four groups per step.
+    assert (picture.num_steps, picture.is_last_step_known) == (8, True)
 
 
 def test_open_groups_and_their_ended_attempts_are_counted(live: LiveRun, writer: RunWriter):
@@ -98,14 +108,14 @@ def test_open_groups_and_their_ended_attempts_are_counted(live: LiveRun, writer:
 
 
 def test_the_time_that_is_left_passes_until_the_step_is_late(live: LiveRun, writer: RunWriter, clock: Clock):
-    writer.metrics(1, STEP | {"training/num_steps": 5.0})
+    writer.metrics(1, STEP)
     (record,) = live.look().metrics
     reported = clock() - record["time"]
     left: list[float | None] = []
     for clock.passed in (0.0, 2.0, 9.0):
         left.append(live.look().seconds_left)
-    # Four steps of 3 s each; one that takes longer than that counts as about to end.
-    assert left == pytest.approx([12.0 - reported, 10.0 - reported, 9.0], abs=0.01)
+    # 19 steps of 3 s each; one that takes longer than that counts as about to end.
+    assert left == pytest.approx([57.0 - reported, 55.0 - reported, 54.0], abs=0.01)
 
 
 def test_a_sign_of_life_is_whatever_is_written(live: LiveRun, writer: RunWriter, clock: Clock):

@@ -15,7 +15,7 @@ from turnwright.tracking.live import Picture
 from turnwright.tracking.recent import summarise_steps
 from turnwright.tracking.watch import News, View, cells, closing_words, describe_picture, lights, sparkline
 
-FULL: Mapping[str, float] = {
+FULL: dict[str, float] = {
     "rollout/reward/mean": 0.5,
     "analysis/reward_variance_across_groups": 0.06,
     "training/num_groups": 16.0,
@@ -35,7 +35,6 @@ FULL: Mapping[str, float] = {
     "busy_s/training": 4.5,
     "training/staleness/mean": 1.25,
     "training/staleness/max": 3.0,
-    "training/num_steps": 20.0,
     "rollout/wasted_frac": 0.004,
     "rollout/in_flight": 64.0,
     "rollout/concurrency": 96.0,
@@ -55,8 +54,8 @@ def picture(*records: Mapping[str, float], **changes: object) -> Picture:
         message="",
         launch=1,
         step=recent.step + 1,
-        num_steps=recent.num_steps or 20,
-        is_last_step_known=recent.num_steps is not None,
+        num_steps=20,
+        is_last_step_known=True,
         seconds_left=245.0,
         recent=recent,
         metrics=metrics,
@@ -110,7 +109,7 @@ def test_what_is_not_known_is_left_out():
         "run": "rollout, step 1",
         "last sign": "2 s ago",
     }
-    assert texts(picture({}))["run"] == "rollout, step 2 of at most 20   4:05 left"
+    assert texts(picture({}, is_last_step_known=False))["run"] == "rollout, step 2 of at most 20   4:05 left"
 
 
 def test_a_synchronous_run_says_nothing_of_staleness():
@@ -179,7 +178,7 @@ def test_plain_lines_follow_a_resumed_run():
 
 def test_plain_lines_begin_with_the_last_ten_steps():
     shown = list(News().since_last(picture(*({} for _ in range(25)))))
-    assert shown == ["demo: rollout, step 26 of at most 20", *(f"step {step}/20" for step in range(16, 26))]
+    assert shown == ["demo: rollout, step 26/20", *(f"step {step}/20" for step in range(16, 26))]
 
 
 @pytest.mark.parametrize(

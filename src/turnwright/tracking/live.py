@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from pydantic_core import from_json
+
 from turnwright.config import RunConfig
+from turnwright.config.steps import count_steps
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.finding import Finding
+from turnwright.rundir.files import read_lines
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
 from turnwright.rundir.records import ENDED, Phase, Status
@@ -90,6 +94,7 @@ class LiveRun:
         self._config = _Fresh[RunConfig | None](
             layout.config_resolved, lambda: self._reader.config().config, missing=None
         )
+        self._num_tasks = _Fresh(layout.tasks, lambda: _count_train_tasks(layout.tasks), missing=0)
         self._lines = LineCounter(layout.groups)
 
     def follow(self, *, interval: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> Iterator[Picture]:
@@ -124,8 +129,8 @@ class LiveRun:
         silent = max(0.0, now - self._last_sign(status))
         state = self._state(status, silent, config, is_locked=is_locked)
         step = status.step if status else recent.step
-        told = step if state == "finished" else recent.num_steps
-        num_steps = told or (config.schedule.max_steps if config else None)
+        known = step if state == "finished" else self._total(config)
+        num_steps = known or (config.schedule.max_steps if config else None)
         open_groups, lines = self._lines.count()
         return Picture(
             name=self._layout.root.resolve().name,
@@ -135,7 +140,7 @@ class LiveRun:
             launch=status.launch if status else 1,
             step=step,
             num_steps=num_steps,
-            is_last_step_known=told is not None,
+            is_last_step_known=known is not None,
             seconds_left=None if state in ENDED else _seconds_left(recent, num_steps, metrics, now),
             recent=recent,
             metrics=metrics,
@@ -149,6 +154,16 @@ class LiveRun:
             findings=self._findings(),
             silent_seconds=silent,
         )
+
+    def _total(self, config: RunConfig | None) -> int | None:
+        """Return how many steps the run makes; None where passes over its tasks end it and cannot be counted."""
+        if config is None:
+            return None
+        if config.schedule.max_epochs is None:
+            return config.schedule.max_steps
+        num_tasks = self._num_tasks()
+        # Of a mixture, the shares of its domains decide.
+        return count_steps(config, num_tasks).total if num_tasks and not config.environment.mixture else None
 
     def _state(self, status: Status | None, silent: float, config: RunConfig | None, *, is_locked: bool) -> State:
         phase: State = status.phase if status else "starting"
@@ -216,6 +231,10 @@ class _Fresh(Generic[Value]):
         if stamp != self._stamp:
             self._value, self._stamp = self._read(), stamp
         return self._value
+
+
+def _count_train_tasks(path: Path) -> int:
+    return sum(from_json(line)["split"] == "train" for line in read_lines(path))
 
 
 def _newest(layout: RunLayout) -> Iterator[Path]:

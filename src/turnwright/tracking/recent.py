@@ -30,8 +30,6 @@ class Recent:
 
     step: int
     """The last one that was reported; 0 = none was trained."""
-    num_steps: int | None
-    """Last step of the run."""
     seconds_per_step: float | None
     reward: float | None
     """Mean over the last steps."""
@@ -70,10 +68,8 @@ def summarise_steps(metrics: Sequence[Metrics]) -> Recent:
     last: Metrics = trained[-1] if trained else {}
     judge, validations = _validations(steps)
     pooled = pooled_reward(recent)
-    num_steps = last.get("training/num_steps")
     return Recent(
         step=int(last.get("step", 0)),
-        num_steps=None if num_steps is None else int(num_steps),
         seconds_per_step=_mean(recent, "timing_s/step"),
         reward=pooled[0] if pooled else _mean(recent, "rollout/reward/mean"),
         reward_half_width=pooled[1] if pooled else None,
