@@ -8,8 +8,9 @@ What must hold for each run:
     resumed        it takes all its steps, with metrics for each of them once
     lost           no attempt that was on disk when it was hit is missing from its steps, token by token
     trained twice  no group and no attempt is in two steps
-    equal          deterministic: weights and metrics are those of the undisturbed run, bit by bit, but for the clock;
-                   otherwise the mean reward lies where 99.9 % of undisturbed runs would
+    equal          deterministic: weights and metrics are those of the undisturbed run, bit by bit, but for what says
+                   something about a process, such as its seconds; otherwise the mean reward lies where 99.9 % of
+                   undisturbed runs would
 
 The role of the process is drawn first - controller, engine, agent, tool server - then the process.
 """
@@ -38,10 +39,8 @@ from turnwright import TurnwrightError
 from turnwright.core.seeding import derive_key, generator
 from turnwright.rundir.manifest import installed_versions
 
-UNDISTURBED = 4
-"""Undisturbed runs of a mode in which no two runs are alike."""
-SPREAD = 12.92
-"""Student's t for so many, two-sided 99.9 %."""
+SPREAD = {2: 636.6, 3: 31.60, 4: 12.92, 5: 8.61, 6: 6.87}
+"""Student's t, two-sided 99.9 %, by the number of undisturbed runs; two say next to nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class Reference:
         if self.mode.deterministic:
             return difference(self.finals[0], found)
         rewards = [each.reward for each in self.finals]
-        width = SPREAD * stdev(rewards) * math.sqrt(1 + 1 / len(rewards))
+        width = SPREAD[len(rewards)] * stdev(rewards) * math.sqrt(1 + 1 / len(rewards))
         if abs(found.reward - fmean(rewards)) <= width:
             return ""
         return f"mean reward {found.reward:.4f}, expected {fmean(rewards):.4f} +- {width:.4f}"
@@ -122,7 +121,7 @@ def undisturbed(mode: Mode, options: argparse.Namespace) -> Reference:
     """Run a mode in peace, often enough to know how its runs differ; deterministic ones twice: they must not."""
     seconds: list[float] = []
     finals: list[Final] = []
-    for number in range(2 if mode.deterministic else UNDISTURBED):
+    for number in range(2 if mode.deterministic else options.undisturbed):
         run = options.out / mode.name / f"undisturbed-{number}"
         own = (f"run.output_dir={run.parent}", f"run.name={run.name}")
         child = start(["train", *_settings(mode, options), *own], log_of(run))
@@ -182,6 +181,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--undisturbed", type=int, choices=SPREAD, default=4, help="runs of a mode to compare with")
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--keep", action="store_true", help="keep the runs in which everything held")

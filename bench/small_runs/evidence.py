@@ -21,8 +21,19 @@ from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
 from turnwright.rundir.record_log import recover
 
-CLOCKED = ("time", "timing_s/", "busy_s/", "training/peak_memory_mb")
-"""Beginnings of the names of metrics that depend on the clock and the machine."""
+NOT_COMPARED = (
+    "time",
+    "timing_s/",
+    "busy_s/",
+    "training/peak_memory_mb",
+    "rollout/ended/",
+    "rollout/wasted_",
+    "rollout/in_flight",
+    "rollout/ready_groups",
+    "rollout/concurrency",
+)
+"""Beginnings of the names of metrics that say something about the process and not about the run: the clock, the
+machine, and the rollouts that this process played. A step that is trained again from disk has played none."""
 Found = TypeVar("Found")
 
 
@@ -44,7 +55,7 @@ class Final:
     trained_twice: tuple[str, ...]
     """Groups and attempts that more than one step has trained."""
     metrics: tuple[Mapping[str, float], ...]
-    """One per step, without what depends on the clock."""
+    """One per step, without what depends on the process that took it."""
     missing_steps: tuple[int, ...]
     """Steps whose metrics are missing or there more than once."""
     weights: str
@@ -76,7 +87,7 @@ def final(root: Path, *, steps: int) -> Final:
     return Final(
         attempts=frozenset(ended for step in attempts.values() for ended in _ended(step)),
         trained_twice=_trained_twice(run, attempts),
-        metrics=tuple(_without_clock(step) for step in run.metrics()),
+        metrics=tuple(_of_the_run(step) for step in run.metrics()),
         missing_steps=tuple(step for step in range(1, steps + 1) if counted[step] != 1),
         weights=_hash_weights(run.layout, steps),
         reward=sum(valued) / max(1, len(valued)),
@@ -102,8 +113,8 @@ def _steps_of_metrics(layout: RunLayout) -> list[int]:
     return steps
 
 
-def _without_clock(metrics: Mapping[str, float]) -> Mapping[str, float]:
-    return {name: value for name, value in metrics.items() if not name.startswith(CLOCKED)}
+def _of_the_run(metrics: Mapping[str, float]) -> Mapping[str, float]:
+    return {name: value for name, value in metrics.items() if not name.startswith(NOT_COMPARED)}
 
 
 def _hash_weights(layout: RunLayout, step: int) -> str:
