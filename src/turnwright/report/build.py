@@ -10,6 +10,7 @@ from turnwright.report.charts import interval_chart, line_chart
 from turnwright.report.curves import draw_curves, draw_domains
 from turnwright.report.examples import count_disagreements, pick_examples, reward_of
 from turnwright.report.material import Material, read_material
+from turnwright.report.stacks import draw_time, time_chart
 from turnwright.report.tables import comparison_rows, greedy_flips, interval_bars
 from turnwright.report.verdict import judge
 from turnwright.rundir.files import write_atomic
@@ -91,7 +92,10 @@ def _variables(material: Material) -> dict[str, Any]:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "verdict": judge(material.suites),
         "suites": suites,
-        "charts": [(chart, line_chart(chart)) for chart in draw_curves(material)],
+        "charts": [
+            *((chart, line_chart(chart)) for chart in draw_curves(material)),
+            *([(time, draw_time(time))] if (time := time_chart(material.metrics)) else []),
+        ],
         "domains": [(chart, line_chart(chart)) for chart in draw_domains(material)],
         "examples": pick_examples(material.episodes, success_threshold=threshold),
         "disagreements": count_disagreements(material.episodes, success_threshold=threshold),

@@ -18,6 +18,8 @@ class Curve:
     """Label and metric name."""
     is_share: bool = False
     reference: float | None = None
+    hides_zeros: bool = False
+    """Not drawn where every value is 0."""
 
 
 CURVES = (
@@ -89,13 +91,25 @@ CURVES = (
         ),
         is_share=True,
     ),
-    Curve(title="Time per step", note="Wall seconds.", lines=(("seconds", "timing_s/step"),)),
+    Curve(
+        title="Age of trained tokens",
+        note="Steps between the version that sampled a token and the step that trains it.",
+        lines=(("mean", "training/staleness/mean"), ("max", "training/staleness/max")),
+        hides_zeros=True,
+    ),
+    Curve(
+        title="Thrown away",
+        note="Share of all finished tokens so far whose groups grew too old to be trained.",
+        lines=(("wasted", "rollout/wasted_frac"),),
+        hides_zeros=True,
+    ),
 )
 
 
 def draw_curves(material: Material) -> tuple[Chart, ...]:
     """Return the charts that have at least one number."""
-    charts = [*_outcome_charts(material), *(_chart(curve, material.metrics) for curve in CURVES)]
+    curves = [curve for curve in CURVES if not curve.hides_zeros or _is_nonzero(curve, material.metrics)]
+    charts = [*_outcome_charts(material), *(_chart(curve, material.metrics) for curve in curves)]
     return tuple(chart for chart in charts if any(series.finite for series in chart.series))
 
 
@@ -162,6 +176,10 @@ def _interval_series(
         if (interval := choose(step)) is not None
     ]
     return Series(label=label, points=tuple(points))
+
+
+def _is_nonzero(curve: Curve, metrics: Sequence[dict[str, float]]) -> bool:
+    return any(record.get(name) for record in metrics for _, name in curve.lines)
 
 
 def _chart(curve: Curve, metrics: Sequence[dict[str, float]]) -> Chart:
