@@ -24,7 +24,7 @@ def test_states_are_put_together_in_layers():
         Bar(
             first=1,
             last=1,
-            seconds={"training": 3.0, "generation": 3.0, "tools": 1.0, "evaluation, saving, other": 1.0},
+            seconds={"training": 3.0, "generation": 3.0, "tools": 1.0, "the rest": 1.0},
         ),
         Bar(first=2, last=2, seconds={"training": 1.0, "generation": 3.0}),
     )

@@ -28,7 +28,7 @@ LAYERS = (
     Layer(label="generation", states=("rollout", "generation"), colour="var(--series-2)"),
     Layer(label="tools", states=("tools",), colour="var(--series-1)"),
     Layer(label="waiting", states=("waiting",), colour="var(--series-3)"),
-    Layer(label="evaluation, saving, other", states=("evaluation", "checkpoint", "other"), colour="var(--soft)"),
+    Layer(label="the rest", states=("evaluation", "checkpoint", "other"), colour="var(--soft)"),
 )
 """From the bottom of a bar to its top."""
 
@@ -63,7 +63,7 @@ def time_chart(metrics: Sequence[Mapping[str, float]]) -> TimeChart | None:
     each = f" Each bar is the mean of {size} steps." if size > 1 else ""
     note = (
         "Wall seconds, each counted once. While the learner trains nothing else counts; tools = episodes are in "
-        f"flight and the engine has nothing to do.{each}"
+        f"flight and the engine has nothing to do; the rest = evaluation, saving and what has no name.{each}"
     )
     return TimeChart(title="Where the time goes", note=note, bars=bars)
 
