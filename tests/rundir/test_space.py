@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from rundir.attempts import make_attempt, make_group, record
+from turnwright.config import ResolvedConfig
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.task import Task
+from turnwright.rundir import RunReader, RunWriter, collect_manifest
 from turnwright.rundir.files import LineLog, read_lines, write_atomic, write_private
 from turnwright.rundir.gateway_records import Opened
 from turnwright.rundir.record_log import RecordLog, recover
@@ -97,6 +100,29 @@ def test_the_gateways_log_refuses_and_what_it_took_is_recovered(small_disk: Path
     taken = asyncio.run(write())
     assert 5 < taken <= 10
     assert [found.opened.trajectory_id for found in recover(small_disk / "records")] == [f"t-{i}" for i in range(taken)]
+
+
+def test_a_run_on_a_full_disk_keeps_its_open_groups_and_closes_the_step_later(small_disk: Path, config: ResolvedConfig):
+    root, group, attempts = small_disk / "demo", make_group(0, "a"), [make_attempt("a", i) for i in range(2)]
+    with RunWriter.create(root, config=config, manifest=collect_manifest(name="demo", seed=1)) as writer:
+        writer.open_group(group)
+        writer.attempt(0, attempts[0])
+        filler = fill(small_disk)
+        # The last page of the file has room left, so that the disk takes a part of the line.
+        with pytest.raises(RunDirectoryError, match=r"000000\.jsonl' cannot be written: No space left on device"):
+            writer.attempt(0, make_attempt("a", 1, calls=40))
+        with pytest.raises(
+            RunDirectoryError, match=r"step_000001\.parquet' cannot be written: No space left"
+        ):
+            writer.close_step(record(1, [group]), attempts)
+        (found,) = RunReader(root).open_groups()
+        assert found.attempts == (attempts[0],)
+        filler.unlink()
+        writer.attempt(0, attempts[1])
+        writer.close_step(record(1, [group]), attempts)
+    assert RunReader(root).closed_steps(after=0) == 1
+    assert list(RunReader(root).attempts(1)) == attempts
+    assert [path.name for path in (root / "trajectories").iterdir()] == ["step_000001.parquet"]
 
 
 def test_libraries_that_hide_the_disks_answer_are_understood(small_disk: Path):

@@ -135,7 +135,7 @@ def resume(
         on_start(run)
         record_config(writer.layout, resolved)
         promote(writer.layout, reader.metrics())
-        open_groups = _take_up(writer, resolved.config)
+        open_groups = _take_up(writer, resolved.config, closed_until)
         reader = RunReader(run)
         closed = [group for record in reader.batches() for group in record.groups]
         continuation = Continuation(
@@ -149,8 +149,8 @@ def resume(
     return run
 
 
-def _take_up(writer: RunWriter, config: RunConfig) -> tuple[OpenGroup, ...]:
-    """Return the groups that an interrupted process left open, with attempts that only the gateway's log has."""
+def _take_up(writer: RunWriter, config: RunConfig, step: int) -> tuple[OpenGroup, ...]:
+    """Return the groups that were left open after a step, with attempts that only the gateway's log has."""
     reader = RunReader(writer.layout.root)
     open_groups = reader.open_groups()
     if config.run.deterministic:
@@ -159,7 +159,7 @@ def _take_up(writer: RunWriter, config: RunConfig) -> tuple[OpenGroup, ...]:
         return ()
     size = config.algorithm.group_size
     owners = {key: one.group.number for one in open_groups for key in keys_of(one.group, size)}
-    for attempt in reader.logged_attempts(owners):
+    for attempt in reader.logged_attempts(owners, version=step):
         writer.attempt(owners[attempt.episode.key], attempt)
     return reader.open_groups()
 

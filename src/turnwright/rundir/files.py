@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 from typing import Self
 
@@ -55,6 +56,20 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def write_line(file: FileIO, line: bytes, *, size: int) -> int:
+    """Append one record to an unbuffered file of ``size`` bytes and return the new size; a failure changes nothing."""
+    left = memoryview(line + b"\n")
+    grown = size + len(left)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except BaseException:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
+    return grown
+
+
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
@@ -83,17 +98,8 @@ class LineLog:
         Raises:
             RunDirectoryError: The disk takes no more; the file is as it was.
         """
-        left = memoryview(line + b"\n")
-        size = self._size + len(left)
         with recording(self.path):
-            try:
-                while left:
-                    left = left[self._file.write(left) :]
-            except BaseException:
-                with suppress(OSError):
-                    self._file.truncate(self._size)
-                raise
-        self._size = size
+            self._size = write_line(self._file, line, size=self._size)
 
     def sync(self) -> None:
         """Hand everything to the disk: it survives a crash of the machine."""

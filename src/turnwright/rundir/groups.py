@@ -18,9 +18,10 @@ from turnwright.core.episode import Episode, EpisodeKey
 from turnwright.core.errors import AlignmentError, RunDirectoryError
 from turnwright.core.group import Attempt
 from turnwright.core.trajectory import SampledTurn, Trajectory
-from turnwright.rundir.files import LineLog, sync
+from turnwright.rundir.files import LineLog, sync, write_line
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.records import BatchGroup, to_line
+from turnwright.rundir.space import recording
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +110,11 @@ class GroupFiles:
                 path.unlink()
 
     def _append(self, number: int, line: bytes, flags: int = 0) -> None:
-        handle = os.open(self._layout.group(number), os.O_WRONLY | os.O_APPEND | flags, 0o644)
-        with os.fdopen(handle, "ab") as file:
-            file.write(line + b"\n")
+        path = self._layout.group(number)
+        with recording(path):
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | flags, 0o644)
+            with os.fdopen(handle, "ab", buffering=0) as file:
+                write_line(file, line, size=os.fstat(handle).st_size)
         self._unsynced.add(number)
 
 

@@ -9,6 +9,7 @@ from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import RunDirectoryError
 from turnwright.core.trajectory import SampledTurn, Trajectory
 from turnwright.rundir.files import publish, sync
+from turnwright.rundir.space import recording
 
 
 def write_table(trajectories: Iterable[Trajectory], path: Path) -> None:
@@ -41,11 +42,16 @@ def write_table(trajectories: Iterable[Trajectory], path: Path) -> None:
             columns["attempt"].append(trajectory.key.attempt)
             for field in fields(SampledTurn):
                 columns[field.name].append(getattr(turn, field.name))
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    polars.DataFrame(columns, schema=schema).write_parquet(temporary, compression="zstd", statistics=False)
-    sync(temporary)
-    publish(temporary, path)
+    with recording(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            polars.DataFrame(columns, schema=schema).write_parquet(temporary, compression="zstd", statistics=False)
+            sync(temporary)
+            publish(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def read_table(path: Path) -> Iterator[Trajectory]:

@@ -38,6 +38,7 @@ from turnwright.rundir.layout import RunLayout, step_of
 from turnwright.rundir.lock import WriterLock
 from turnwright.rundir.reader import RunReader, read_group
 from turnwright.rundir.records import BatchGroup, BatchRecord, Manifest, Phase, Resumption, Status
+from turnwright.rundir.space import recording, warn_when_short
 
 log = logging.getLogger(__name__)
 
@@ -200,13 +201,15 @@ class RunWriter:
             raise RunDirectoryError(f"checkpoint '{final}' already exists: a step publishes one policy")
         partial = final.with_name(f".{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        self._groups.sync()
-        seal(partial, step=step, model=model)
-        for path in partial.rglob("*"):
-            sync(path)
-        publish(partial, final)
+        warn_when_short(self.layout.checkpoints)
+        with recording(final):
+            partial.mkdir(parents=True)
+            yield partial
+            self._groups.sync()
+            seal(partial, step=step, model=model)
+            for path in partial.rglob("*"):
+                sync(path)
+            publish(partial, final)
 
     def close(self) -> None:
         """Make everything durable and let the next writer in."""
