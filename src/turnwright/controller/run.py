@@ -142,7 +142,7 @@ class Controller:
                 self.components, self.config, self.batches, runner, self.writer, start, self._say_paused
             ) as (stream, pausing):
                 stream.published(self._step_now)
-                while self._step_now < self.batches.total:
+                while self._step_now < self.batches.total and not self.stopping:
                     groups = await self._next_groups(stream, pausing, self._step_now + 1)
                     if groups is None:
                         break
