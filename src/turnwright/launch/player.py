@@ -17,7 +17,9 @@ from turnwright.core.task import Split, Task
 from turnwright.environments.base import Environment
 from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.inference.local import LocalEngine
+from turnwright.inference.remote import ProcessEngine
 from turnwright.launch.context import context_limits, require_room
+from turnwright.launch.engine_process import start_engine
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.rollouts import open_runner, require_grader
 from turnwright.models.adapters import AdapterSettings
@@ -37,7 +39,7 @@ class Player:
     prototype: Environment
     policy: Policy
     renderer: Renderer
-    engine: LocalEngine
+    engine: LocalEngine | ProcessEngine
     limits: EpisodeLimits
     turn_limits: Mapping[str, int]
     """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
@@ -111,10 +113,13 @@ def _sweep(prototype: Environment) -> None:
         log.warning("removed what killed runs left behind: %s", ", ".join(swept))
 
 
-def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine:
-    """Return an engine over a policy, by default the one of ``model.path``."""
+def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine | ProcessEngine:
+    """Return an engine over a policy as it was loaded, by default the one of ``model.path``."""
+    policy = policy or load_policy(config.model.path, dtype=config.model.dtype)
+    if config.inference.placement == "process":
+        return start_engine(config, policy, adapters=_adapter_settings(config) if policy.adapted else None)
     return LocalEngine(
-        policy or load_policy(config.model.path, dtype=config.model.dtype),
+        policy,
         kv_memory_mb=config.inference.kv_memory_mb,
         max_queue=config.inference.max_queue,
         max_slots=config.rollout.rollout_max_concurrency,

@@ -3,9 +3,9 @@
     learner's tensors --Publisher.write--> version_000012.safetensors, checksum --Replica.read--> checked, staged
                                                                                --Replica.apply--> the replica's tensors
 
-A file holds of each trained tensor all of it, or where it changed since the version before and to what, where that takes
-less than half; of one that did not change, nothing. Only bits are compared and copied, never numbers, so that NaN and
--0.0 arrive as they are. A file has its name only when it is whole, and counts only under its checksum (SHA-256).
+A file holds of each trained tensor all of it, or where it changed since the version before and to what, where that
+takes less than half; of one that did not change, nothing. Only bits are compared and copied, never numbers, so that NaN
+and -0.0 arrive as they are. A file has its name only when it is complete, and counts only under its checksum (SHA-256).
 """
 
 import hashlib
@@ -90,7 +90,7 @@ class Publisher:
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
             raise PublicationError(
-                f"version {version} of the weights cannot be written to '{self._folder}': {error}; free some space there"
+                f"version {version} of the weights cannot be written to '{self._folder}': {error}; make room there"
             ) from error
         return Publication(
             file=file,
@@ -191,7 +191,7 @@ def publication_folder(policy: Policy) -> Path:
 def fingerprint(policy: Policy) -> dict[str, str]:
     """Return the SHA-256 of each tensor of a policy, by name."""
     return {
-        name: hashlib.sha256(_bits(parameter).cpu().numpy()).hexdigest()
+        name: hashlib.sha256(_bits(parameter).cpu().numpy().data).hexdigest()
         for name, parameter in policy.model.named_parameters()
     }
 
