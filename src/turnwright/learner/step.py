@@ -152,6 +152,7 @@ def _pass_metrics(reports: Sequence[PassReport]) -> dict[str, float]:
         "training/max_tokens_held": float(max(report.max_tokens_held for report in reports)),
         "training/trees_declined": float(sum(report.num_declined for report in reports)),
         "training/tree_fallbacks": float(max(report.num_fallbacks for report in reports)),
+        "training/oom_splits": float(sum(report.num_splits for report in reports)),
     }
 
 
@@ -174,6 +175,7 @@ def _accumulate(
         [entry.row for entry in entries],
         [entry.group for entry in entries],
         loss,
+        parts.clear,
         entropy_gradient=bool(settings.loss.entropy_coefficient),
     )
     return report, join(parts)

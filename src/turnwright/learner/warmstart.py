@@ -78,5 +78,5 @@ def _accumulate(passes: Passes, batch: Sequence[Demonstration]) -> float:
         )
         for one in batch
     ]
-    passes.accumulate(lessons, [one.key.task_id for one in batch], loss)
+    passes.accumulate(lessons, [one.key.task_id for one in batch], loss, parts.clear)
     return sum(part.item() for part in parts)
