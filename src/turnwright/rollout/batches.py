@@ -52,8 +52,18 @@ class Dealt:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One group of a domain's order."""
+
+    domain: str | None
+    """None outside a mixture."""
+    index: int
+    """Counted from 0 over all passes."""
+
+
 Taken = Mapping[str | None, int]
-"""Groups that filling has taken from the order, by domain of a mixture; under None where there is none."""
+"""Groups that were dealt in place of others, by domain of a mixture; under None where there is none."""
 NOTHING: Taken = {}
 
 
@@ -111,47 +121,13 @@ class Batches:
         """Return a domain's part of the groups of a run."""
         return float(self._quota.share(domain)) if self._quota is not None else 1.0
 
-    def deal(self, step: int, taken: Taken = NOTHING) -> list[Dealt]:
-        """Return the groups of a step, counted from 1, in the order in which they are trained.
-
-        Args:
-            step: Which one.
-            taken: What filling took in the steps before.
-        """
-        numbers = range((step - 1) * self._size, step * self._size)
-        if self._quota is None:
-            return [self._group(None, number + taken.get(None, 0)) for number in numbers]
-        domains = [(self._quota.domain(number), number) for number in numbers]
-        dealt = [
-            self._group(domain, self._quota.count(domain, number) + taken.get(domain, 0)) for domain, number in domains
-        ]
-        # Mini-batches take every n-th group: in the quota's own order one domain could fill all of one.
-        generator(self._seed, "mixture order", step).shuffle(dealt)
-        return dealt
-
-    def deal_more(self, step: int, replaced: Sequence[Dealt], taken: Taken, *, round: int) -> list[Dealt]:
-        """Return a fresh group of the same domain for each of some groups of a step.
-
-        Args:
-            step: Which one.
-            replaced: The groups whose places are to be taken.
-            taken: What filling took in the steps before, and in earlier rounds of this one.
-            round: Round of filling, from 1.
-        """
-        so_far, fresh = Counter(taken), list[Dealt]()
-        for domain in map(self._domain, replaced):
-            number = self.num_groups(step, domain) + so_far[domain]
-            fresh.append(replace(self._group(domain, number), round=round))
-            so_far[domain] += 1
-        return fresh
-
     def taken(self, records: Iterable[BatchRecord]) -> Counter[str | None]:
-        """Return what filling took in some steps, as their records say."""
+        """Return how many groups of some steps were dealt in place of others, as their records say."""
         return Counter(
             None if self._quota is None else group.domain
             for record in records
             for group in record.groups
-            if group.refill or group.round
+            if group.refill
         )
 
     def num_groups(self, steps: int, domain: str | None = None) -> int:
@@ -172,7 +148,7 @@ class Batches:
 
         Args:
             step: Which one.
-            taken: What filling took in the steps before.
+            taken: Groups in place of others in the steps before.
         """
         metrics = {"training/epoch": float(self.epochs(step - 1, taken))}
         for domain in self.domains:
@@ -186,7 +162,7 @@ class Batches:
         numbers = range((step - 1) * self._size, step * self._size)
         return [None if self._quota is None else self._quota.domain(number) for number in numbers]
 
-    def shuffle(self, step: int, places: list["Place"]) -> None:
+    def shuffle(self, step: int, places: list[Place]) -> None:
         """Bring the groups of a step into the order in which they are dealt and trained."""
         # Mini-batches take every n-th group: in the quota's own order one domain could fill all of one.
         if self._quota is not None:
@@ -196,11 +172,12 @@ class Batches:
         """Return the domain that a task is dealt in; None outside a mixture."""
         return None if self._quota is None else task.domain
 
-    def at(self, place: "Place") -> Dealt:
+    def at(self, place: Place) -> Dealt:
         """Return the group at a place of its domain's order."""
-        return self._group(place.domain, place.index)
+        epoch, position = divmod(place.index, self._lengths[place.domain])
+        return Dealt(task=self._order(place.domain, epoch)[position], epoch=epoch)
 
-    def place_of(self, record: BatchGroup) -> "Place":
+    def place_of(self, record: BatchGroup) -> Place:
         """Return where a group was dealt from; raises RunDirectoryError when its task is not among those of the run."""
         domain = None if self._quota is None else record.domain
         if domain in self._tasks:
@@ -209,19 +186,12 @@ class Batches:
                     task.id: position for position, task in enumerate(self._order(domain, record.epoch))
                 }
             position = self._places[domain, record.epoch].get(record.task)
-            if position is not None:
+            if position is not None and position < self._lengths[domain]:
                 return Place(domain=domain, index=record.epoch * self._lengths[domain] + position)
         raise RunDirectoryError(
             f"group {record.number} of the run has task {record.task!r} of pass {record.epoch}, which is not among its "
             "training tasks: the tasks have changed since; restore them, or start a new run from the last checkpoint"
         )
-
-    def _domain(self, dealt: Dealt) -> str | None:
-        return None if self._quota is None else dealt.task.domain
-
-    def _group(self, domain: str | None, number: int) -> Dealt:
-        epoch, position = divmod(number, self._lengths[domain])
-        return Dealt(task=self._order(domain, epoch)[position], epoch=epoch)
 
     def _order(self, domain: str | None, epoch: int) -> list[Task]:
         if (domain, epoch) not in self._orders:
@@ -234,22 +204,12 @@ class Batches:
     def _last_step(self) -> int:
         """Return the first step after which every domain has made ``max_epochs`` passes, ``max_steps`` at most.
 
-        What filling takes does not count: how far a run goes is known before it starts.
+        Groups in place of others do not count: how far a run goes is known before it starts.
         """
         epochs, most = self._schedule.max_epochs, self._schedule.max_steps
         if epochs is None:
             return most
         return next((step for step in range(1, most) if self.epochs(step) >= epochs), most)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """One group of a domain's order."""
-
-    domain: str | None
-    """None outside a mixture."""
-    index: int
-    """Counted from 0 over all passes."""
 
 
 class Dealer:
@@ -334,26 +294,6 @@ class Dealer:
     def _dealt(self, place: Place, version: int) -> Dealt:
         self._number += 1
         return replace(self._batches.at(place), number=self._number - 1, version=version)
-
-
-def batch_record(step: int, dealt: Sequence[Dealt], replaced: Sequence[Dealt] = ()) -> BatchRecord:
-    """Return what a step is made of, for the run directory.
-
-    Args:
-        step: Which one.
-        dealt: The groups it trains on, in their order.
-        replaced: Groups that left it for others of them.
-    """
-    return BatchRecord(
-        step=step,
-        groups=(*(_group_record(one) for one in dealt), *(_group_record(one, replaced=True) for one in replaced)),
-    )
-
-
-def _group_record(dealt: Dealt, *, replaced: bool = False) -> BatchGroup:
-    return BatchGroup(
-        task=dealt.task.id, domain=dealt.task.domain or "", epoch=dealt.epoch, round=dealt.round, replaced=replaced
-    )
 
 
 def _require_some(domain: str, tasks: list[Task]) -> list[Task]:

@@ -11,17 +11,13 @@ each domain of a mixture keeps its share, and the deal to optimizer updates stay
 the learner to say. A group that would be too old when its turn comes leaves for a fresh one too (stream.py).
 """
 
-from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Self
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt, Group, TrainableGroup
-from turnwright.core.outcome import Failed
 from turnwright.core.trajectory import Row
-from turnwright.rollout.batches import Batches, Dealt, Taken
-from turnwright.rollout.collector import Wanted
+from turnwright.rollout.batches import Dealt
 from turnwright.rollout.repetition import Repetition, RepetitionSettings, find_repetitions
 from turnwright.rollout.trainable import trainable_group
 from turnwright.rundir.records import BatchRecord, Fate
@@ -117,50 +113,6 @@ class StepGroups:
         ]
         return BatchRecord(step=step, groups=tuple(made.dealt.record(fate) for fate, some in fates for made in some))
 
-    def exchange(self, places: Sequence[int], fresh: Sequence[MadeGroup]) -> Self:
-        """Return the same with other groups in some places."""
-        trained, replaced = list(self.trained), [self.trained[place] for place in places]
-        for place, made in zip(places, fresh, strict=True):
-            trained[place] = made
-        return replace(self, trained=tuple(trained), replaced=(*self.replaced, *replaced))
-
-
-async def make_groups(
-    dealt: Sequence[Dealt],
-    group_size: int,
-    play: Callable[[Sequence[Wanted]], Awaitable[Sequence[Attempt]]],
-    finished: dict[EpisodeKey, Attempt],
-    repetition: RepetitionSettings | None,
-) -> list[MadeGroup]:
-    """Make some groups.
-
-    Args:
-        dealt: Which ones.
-        group_size: Attempts of each.
-        play: Makes attempts.
-        finished: Attempts of the step that an interrupted process left; those of these groups are taken out of it.
-        repetition: Attempts of such replies are not trained; None = all survivors are.
-    """
-    groups = [[Wanted(task=one.task, attempt=one.epoch * group_size + i) for i in range(group_size)] for one in dealt]
-    wanted = [entry for group in groups for entry in group]
-    known = take_finished(finished, [entry.key for entry in wanted])
-    made = await play([entry for entry in wanted if entry.key not in known])
-    known |= {attempt.episode.key: attempt for attempt in made}
-    return [
-        judge_group(one, [known[entry.key] for entry in group], repetition)
-        for one, group in zip(dealt, groups, strict=True)
-    ]
-
-
-def take_finished(finished: dict[EpisodeKey, Attempt], wanted: Collection[EpisodeKey]) -> dict[EpisodeKey, Attempt]:
-    """Take the attempts of a round that need not be made again out of those that an interrupted process left.
-
-    A failed one is made again, because what broke may have been mended since; but it stays as it was when attempts of
-    later rounds are left, because those were chosen by it.
-    """
-    own = {key: finished.pop(key) for key in wanted if key in finished}
-    return {key: attempt for key, attempt in own.items() if finished or not isinstance(attempt.episode.outcome, Failed)}
-
 
 def judge_group(dealt: Dealt, attempts: Sequence[Attempt], repetition: RepetitionSettings | None) -> MadeGroup:
     """Return what became of a group's attempts; those that repeat themselves are not trained."""
@@ -169,40 +121,6 @@ def judge_group(dealt: Dealt, attempts: Sequence[Attempt], repetition: Repetitio
     return MadeGroup(
         dealt=dealt, group=group, trainable=trainable_group(group, repetitions.keys()), repetitions=repetitions
     )
-
-
-async def collect_groups(
-    step: int,
-    batches: Batches,
-    make: Callable[[Sequence[Dealt]], Awaitable[Sequence[MadeGroup]]],
-    *,
-    taken: Taken,
-    fill_rounds: int,
-    is_live: Callable[[TrainableGroup], bool],
-    on_round: Callable[[StepGroups], None] = lambda collected: None,
-) -> StepGroups:
-    """Collect the groups of a step, and further rounds of them as long as places have no signal.
-
-    Args:
-        step: Which one.
-        batches: Deals the groups.
-        make: Collects some groups.
-        taken: What filling took in the steps before.
-        fill_rounds: Further rounds, at most.
-        is_live: Whether a group carries signal.
-        on_round: Told what there is after every round; what it raises ends the collection.
-    """
-    collected = StepGroups(trained=tuple(await make(batches.deal(step, taken))))
-    on_round(collected)
-    for round in range(1, fill_rounds + 1):
-        dull = [place for place, made in enumerate(collected.trained) if not is_live(made.trainable)]
-        if not dull:
-            break
-        so_far = Counter(taken) + batches.taken([collected.record(step)])
-        fresh = batches.deal_more(step, [collected.trained[place].dealt for place in dull], so_far, round=round)
-        collected = collected.exchange(dull, await make(fresh))
-        on_round(collected)
-    return collected
 
 
 def filling_metrics(replaced: Sequence[Group]) -> dict[str, float]:
