@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from turnwright.core.progress import ProgressBoard
 from turnwright.core.task import Task
 from turnwright.environments.base import Environment
 from turnwright.evaluation.scorers import Scorer
@@ -39,5 +40,7 @@ class Components:
     """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""
     train_tasks: Sequence[Task]
     validation_tasks: Sequence[Task]
+    progress: ProgressBoard
+    """Where the parts say what they are at; the watchdog reads it."""
     scorer: Scorer | None
     """The independent scorer, watched beside the reward; never trained on."""

@@ -5,7 +5,7 @@
                             engine samples version t - 1                      samples version t, its KV is void
 
 The engine reads the very tensors that the learner writes, so it is held from the first write of a step to the
-publication: no token is ever sampled from weights between two versions.
+publication: no token is ever sampled from weights between two versions. An engine with weights of its own samples on.
 """
 
 import asyncio
@@ -15,8 +15,10 @@ from contextlib import AsyncExitStack, contextmanager
 from turnwright.controller.canary import compare_weights
 from turnwright.controller.components import Components
 from turnwright.core.group import TrainableGroup
+from turnwright.core.progress import working
 from turnwright.core.timeline import Timeline
 from turnwright.core.update import Step
+from turnwright.learner.exclusive import UNDISTURBED
 from turnwright.learner.executor import learner_executor
 from turnwright.learner.step import take_step
 from turnwright.models.memory import watch_peak_memory
@@ -57,18 +59,20 @@ class Learning:
 
     async def _off_the_loop(self, step: int, groups: Sequence[TrainableGroup], hold: "_Hold") -> Step:
         components = self._components
-        training = asyncio.get_running_loop().run_in_executor(
-            self._executor,
-            lambda: take_step(
-                components.passes,
-                components.optimizer,
-                groups,
-                components.step_settings,
-                step=step,
-                reference=components.reference,
-                exclusive=hold,
-            ),
-        )
+
+        def train() -> Step:
+            with working(components.progress, "learner", f"step {step}"):
+                return take_step(
+                    components.passes,
+                    components.optimizer,
+                    groups,
+                    components.step_settings,
+                    step=step,
+                    reference=components.reference,
+                    exclusive=hold if components.engine.shares_weights else UNDISTURBED,
+                )
+
+        training = asyncio.get_running_loop().run_in_executor(self._executor, train)
         try:
             return await asyncio.shield(training)
         except asyncio.CancelledError:

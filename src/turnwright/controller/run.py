@@ -31,6 +31,7 @@ from turnwright.controller.description import Description
 from turnwright.controller.groups import open_stream
 from turnwright.controller.learning import Learning
 from turnwright.controller.pausing import Pausing
+from turnwright.controller.pulse import Pulse
 from turnwright.controller.replay import Continuation, read_step
 from turnwright.controller.saving import Saving
 from turnwright.controller.validation import play_validation
@@ -45,6 +46,7 @@ from turnwright.rollout.filling import StepGroups
 from turnwright.rollout.guards import require_few_repetitions
 from turnwright.rollout.repetition import describe_worst
 from turnwright.rollout.stream import GroupStream
+from turnwright.rollout.watchdog import watched
 from turnwright.rundir.reader import RunReader
 from turnwright.rundir.writer import RunWriter
 
@@ -81,7 +83,9 @@ class Controller:
         self.stopped = False
         """Whether ``stop`` ended the run before its last step."""
         self._on_validation, self._on_training = on_validation, on_training
+        self._pulse = Pulse(writer)
         self._timeline = Timeline()
+        components.engine.on_busy = lambda busy: self._timeline.set("generation", busy)
         self._learning = Learning(components, self._timeline, num_threads=config.learner.num_threads)
         self._describe = Description(config=config, scorer=components.scorer)
         self._stopping = asyncio.Event()
@@ -113,14 +117,20 @@ class Controller:
                 self._taken += self.batches.taken(done)
                 load_resume_state(self.components.optimizer, self.writer.layout.resume_state(start.checkpoint))
                 await self.components.engine.publish(start.checkpoint)
-            await self._loop(start)
+            with watched(
+                self.components.progress,
+                seconds=self.config.run.watchdog_seconds,
+                stacks=self.writer.log_folder / "stacks.log",
+                on_look=self._pulse.beat,
+            ):
+                await self._loop(start)
             self.stopped = self._step_now < self.batches.total
             if self.stopped and self._step_now:
                 self._save(self._step_now)
-            self.writer.status("stopped" if self.stopped else "finished", self._step_now)
+            self._pulse.end("stopped" if self.stopped else "finished", self._step_now)
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-            self.writer.status("stopped" if stopped else "failed", self._step_now, message=repr(error))
+            self._pulse.end("stopped" if stopped else "failed", self._step_now, message=repr(error))
             raise
         finally:
             self._saving.promote()
@@ -153,7 +163,7 @@ class Controller:
 
     async def _next_groups(self, stream: GroupStream, pausing: Pausing, step: int) -> StepGroups | None:
         """Return the groups of a step; None when the run is to stop first."""
-        self.writer.status("rollout", step)
+        self._pulse.say("rollout", step)
         waiting = asyncio.create_task(stream.next_groups(step), name=f"groups of step {step}")
         stopping = asyncio.create_task(self._stopping.wait(), name="stop")
         try:
@@ -173,7 +183,7 @@ class Controller:
         """Train on the groups of a step, publish, validate, save and report."""
         self._require_health(step, groups)
         self.writer.close_step(groups.record(step), groups.attempts)
-        self.writer.status("update", step)
+        self._pulse.say("update", step)
         metrics = await self._learning.train(step, groups.trainable, runner)
         overlapping = self.config.async_config.max_steps_off_policy > 0
         if overlapping:
@@ -187,7 +197,7 @@ class Controller:
 
     async def _train_again(self, step: int, runner: EpisodeRunner, start: Continuation) -> None:
         """Train a step again whose weights were lost, from the groups that are on disk."""
-        self.writer.status("replay", step)
+        self._pulse.say("replay", step)
         groups = read_step(RunReader(self.writer.layout.root), step, self.batches, self.config)
         metrics = await self._learning.train(step, groups.trainable, runner)
         metrics |= self._describe.of_step(groups) | self._progress(step, groups)
@@ -220,7 +230,7 @@ class Controller:
 
     async def _validate(self, step: int, runner: EpisodeRunner) -> dict[str, float]:
         """Play the validation tasks with the policy that a step published; return what they say."""
-        self.writer.status("validation", step)
+        self._pulse.say("validation", step)
         scorer = self.components.scorer
         groups = await play_validation(
             self.components,
@@ -234,12 +244,12 @@ class Controller:
         return self._describe.of_validation(groups)
 
     def _save(self, step: int, report: Callable[[], None] = lambda: None) -> None:
-        self.writer.status("checkpoint", step)
+        self._pulse.say("checkpoint", step)
         self._saving.save(step, report)
 
     def _say_paused(self, message: str) -> None:
         """Say in the status what a paused run waits for, or that it goes on."""
-        self.writer.status("paused" if message else "rollout", self._step_now + 1, message)
+        self._pulse.say("paused" if message else "rollout", self._step_now + 1, message)
 
     def _require_health(self, step: int, groups: StepGroups) -> None:
         decode = self.components.renderer.decode

@@ -14,6 +14,7 @@ from turnwright.controller.components import Components
 from turnwright.controller.replay import Continuation
 from turnwright.controller.run import Controller
 from turnwright.core.errors import RunDirectoryError
+from turnwright.core.progress import ProgressBoard
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
@@ -48,6 +49,9 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
     Batches(config, train)
     require_fitting_prompts(player, [*train, *validation], config)
 
+    progress = ProgressBoard()
+    player.engine.progress = progress
+
     def runner(name: str, records: Path) -> AbstractAsyncContextManager[EpisodeRunner]:
         return open_runner(
             config,
@@ -56,6 +60,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
             renderer=player.renderer,
             engine=player.engine,
             records=records,
+            progress=progress,
         )
 
     passes = Passes(player.policy, pass_settings(config))
@@ -73,6 +78,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         turn_limits=player.turn_limits,
         train_tasks=train,
         validation_tasks=validation,
+        progress=progress,
         scorer=independent_scorer(config, [*train, *validation]),
     )
 
