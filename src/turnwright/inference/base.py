@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from turnwright.core.episode import EpisodeKey, FinishReason
+from turnwright.core.protocols import Progress
 
 StopRule = Callable[[Sequence[int]], bool]
 """Given all ids sampled so far, tells whether the reply ends here."""
@@ -98,6 +99,21 @@ class Engine(Protocol):
 
 class TrainedEngine(Engine, Protocol):
     """An engine whose weights a learner changes."""
+
+    on_busy: Callable[[bool], None]
+    """Told on the event loop when it begins to compute (True) and when it has nothing to do (False)."""
+    progress: Progress
+    """Told what it is at."""
+
+    @property
+    def shares_weights(self) -> bool:
+        """Whether it reads the learner's own tensors: then nobody may write them while it samples."""
+        ...
+
+    @property
+    def num_slots(self) -> int:
+        """Requests that it can compute at once."""
+        ...
 
     @property
     def num_in_work(self) -> int:

@@ -35,6 +35,8 @@ from turnwright.models.load import Policy
 class LocalEngine:
     """Samples from an in-process model; see the module docstring for the flow."""
 
+    shares_weights = True
+
     def __init__(
         self,
         policy: Policy,

@@ -90,6 +90,8 @@ class Call:
 class ProcessEngine:
     """Samples in another process; see the module docstring for the flow."""
 
+    shares_weights = False
+
     def __init__(self, worker: RunningWorker, publisher: Publisher, *, deterministic: bool = False) -> None:
         """Take over a worker that is ready.
 
