@@ -25,7 +25,7 @@ from turnwright.environments.prompts import Prompts
 from turnwright.inference.base import Engine
 from turnwright.launch.gateway import OpenGateway, open_gateway
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.collector import EpisodeRunner
+from turnwright.rollout.attempts import EpisodeRunner
 from turnwright.rollout.external import AgentRunner
 from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rundir.files import write_private

@@ -29,7 +29,7 @@ from turnwright.gateway.gateway import Gateway
 from turnwright.gateway.refusals import Refusal
 from turnwright.gateway.session import Session
 from turnwright.inference.base import Engine
-from turnwright.rollout.collector import CollectorSettings, Wanted
+from turnwright.rollout.attempts import CollectorSettings, Wanted
 
 FAREWELL_SECONDS = 5.0
 """How long an agent whose trajectory has ended may take to return before it is let go."""

@@ -10,7 +10,7 @@ from turnwright.environments.base import Environment
 from turnwright.gateway.recorder import Recorder
 from turnwright.inference.base import Engine
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.collector import CollectorSettings, Wanted
+from turnwright.rollout.attempts import CollectorSettings, Wanted
 from turnwright.rollout.runner import run_episode
 
 
