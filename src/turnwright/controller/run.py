@@ -34,6 +34,7 @@ from turnwright.controller.pausing import Pausing
 from turnwright.controller.pulse import Pulse
 from turnwright.controller.replay import Continuation, read_step
 from turnwright.controller.saving import Saving
+from turnwright.controller.timing import TimedRunner
 from turnwright.controller.validation import play_validation
 from turnwright.core.group import Attempt
 from turnwright.core.protocols import Sink
@@ -142,9 +143,12 @@ class Controller:
     async def _loop(self, start: Continuation) -> None:
         """Make the steps that are left, those first whose groups are on disk."""
         layout = self.writer.layout
-        async with self.components.open_runner(layout.root.name, layout.records) as runner:
+        async with self.components.open_runner(layout.root.name, layout.records) as opened:
+            runner = TimedRunner(opened, self._timeline)
             if not start.checkpoint and 0 not in start.reported and self.config.schedule.val_every:
-                self._report(0, await self._validate(0, runner))
+                with self._timeline.span("evaluation"):
+                    metrics = await self._validate(0, runner)
+                self._report(0, metrics | self._timeline.metrics())
             while self._step_now < start.closed_until and not self.stopping:
                 self._step_now += 1
                 await self._train_again(self._step_now, runner, start)
@@ -204,6 +208,8 @@ class Controller:
         if step in start.reported:
             if self._is_due(step, self.config.schedule.save_every):
                 self._save(step)
+            # What doing it again took belongs to no step.
+            self._timeline.take()
             return
         await self._complete(step, metrics, runner)
         self._on_training(step, groups.attempts)
