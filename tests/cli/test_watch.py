@@ -25,9 +25,9 @@ def test_a_finished_run_is_told_step_by_step(turnwright: Command, tmp_path: Path
     assert result.code == 0
     assert result.out.splitlines() == [
         "demo: finished, step 2/2",
-        "step 0/2  val reward 0.250",
-        "step 1/2  val reward 0.500",
-        "step 2/2  val reward nan",
+        "step 0/2  3.0 s/step  val reward 0.250",
+        "step 1/2  3.0 s/step  val reward 0.500",
+        "step 2/2  3.0 s/step  val reward nan",
         "finished at step 2",
         "next:",
         f"  turnwright report {run}",

@@ -85,7 +85,7 @@ def test_everything_there_is_to_see():
         "staleness": "mean 1.25, max 3, bound 3   wasted 0.4%",
         "time": "G" * 18 + "o" * 6 + "." * 3 + "T" * 24 + "U" * 3 + "E" * 3 + "SS-",
         "": "T training 40%  G generation 30%  o tools 10%  . waiting 5%  U weights 5%  E evaluation 5%  "
-        "S saving 2%  - other 2%  engine and learner at once 15%",
+        "S saving 2%  - other 2%  overlap 15%",
         "in flight": "64 of 96 episodes   2 open groups, 3 of 16 attempts ended   3 ready",
         "health": "! failed 2.0% of at most 20%",
         "last sign": "2 s ago",
@@ -132,6 +132,7 @@ def test_the_best_validation_is_named_when_it_is_not_the_last():
         ({"silent_seconds": 400.0}, ("bad", "no sign of life for 7 min")),
         ({"silent_seconds": 400.0, "state": "finished"}, ("good", "failed 0.5% of at most 20%")),
         ({"message": "agent order-4#1: no answer for 300 s"}, ("warning", "agent order-4#1: no answer for 300 s")),
+        ({"message": "was at it", "state": "interrupted"}, ("bad", "interrupted: no process writes the run")),
         ({"message": "tool_error in 30 of 40", "state": "paused"}, ("bad", "paused: tool_error in 30 of 40")),
         ({"failed_limit": 0.004}, ("bad", "failed 0.5% of at most 0%")),
     ],
@@ -155,7 +156,7 @@ def test_plain_lines_say_what_is_new():
     first = picture(FULL)
     assert list(news.since_last(first)) == [
         "demo: rollout, step 2/20",
-        "step 1/20  reward 0.500 +- 0.124 (95 %)  tokens/s gen 2,000, train 2,000  "
+        "step 1/20  10.0 s/step  ETA 4:05  reward 0.500 +- 0.124 (95 %)  tokens/s gen 2,000, train 2,000  "
         "stale 1.25 (max 3), waits 45%, in flight 64 of 96, wasted 0.4%  failed 2.0%  val success 0.250",
         "step 2: failed 2.0% of at most 20%",
     ]
@@ -167,18 +168,22 @@ def test_plain_lines_say_what_is_new():
 
 
 def test_plain_lines_follow_a_resumed_run():
-    news, before = News(), picture({}, {}, {})
+    news, before = News(), picture({}, {}, {}, seconds_left=None)
     assert len(list(news.since_last(before))) == 4
     # Step 3 was taken back and is made again, at another time.
-    resumed = replace(picture({}, {}), launch=2)
+    resumed = picture({}, {}, seconds_left=None, launch=2)
     assert list(news.since_last(resumed)) == ["resumed by process 2, reported up to step 2"]
-    again = replace(resumed, metrics=(*resumed.metrics, {"step": 3.0, "time": 500.0}))
-    assert list(news.since_last(again)) == ["step 3/20"]
+    again = replace(resumed, metrics=(*resumed.metrics, {"step": 3.0, "time": 500.0, "timing_s/step": 2.0}))
+    assert list(news.since_last(again)) == ["step 3/20  2.0 s/step"]
 
 
 def test_plain_lines_begin_with_the_last_ten_steps():
     shown = list(News().since_last(picture(*({} for _ in range(25)))))
-    assert shown == ["demo: rollout, step 26/20", *(f"step {step}/20" for step in range(16, 26))]
+    assert shown == [
+        "demo: rollout, step 26/20",
+        *(f"step {step}/20" for step in range(16, 25)),
+        "step 25/20  ETA 4:05",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -47,14 +47,14 @@ def in_one_line(lines: Iterable[Line]) -> str:
 
 def describe_progress(step: int, num_steps: int, seconds: float | None = None, left: float | None = None) -> Line:
     """Return how far a run is; ``seconds`` a step takes, and seconds left, where they are known."""
-    text = f"{step}/{num_steps}"
-    if seconds is None or left is None:
-        return Line(label="step", text=text, short=f"step {text}")
-    return Line(
-        label="step",
-        text=f"{text}   {seconds:.1f} s per step   {duration(left)} left",
-        short=f"step {text}  {seconds:.1f} s/step  ETA {duration(left)}",
-    )
+    texts, shorts = [f"{step}/{num_steps}"], [f"step {step}/{num_steps}"]
+    if seconds is not None:
+        texts.append(f"{seconds:.1f} s per step")
+        shorts.append(f"{seconds:.1f} s/step")
+    if left is not None:
+        texts.append(f"{duration(left)} left")
+        shorts.append(f"ETA {duration(left)}")
+    return Line(label="step", text="   ".join(texts), short="  ".join(shorts))
 
 
 def describe_step(values: Mapping[str, float]) -> list[Line]:
@@ -203,7 +203,8 @@ def _asynchrony(values: Mapping[str, float]) -> Line | None:
     if oldest := values.get("training/staleness/max"):
         mean = values.get("training/staleness/mean", 0.0)
         parts.append((f"{mean:.2f}, at most {oldest:.0f} steps", f"stale {mean:.2f} (max {oldest:.0f})"))
-    if "timing_s/waiting" in values and (shares := time_shares(values)):
+    if "timing_s/waiting" in values and values.get("timing_s/training"):
+        shares = time_shares(values)
         waits = sum(shares.get(state, 0.0) for state in ROLLOUT)
         parts.append((f"learner waits {waits:.0%}", f"waits {waits:.0%}"))
     if in_flight := values.get("rollout/in_flight"):

@@ -55,7 +55,7 @@ BLOCKS: Mapping[str, tuple[str, str, str]] = {
 class Light:
     """One thing that is well or not."""
 
-    about: Literal["pause", "watchdog", "silence", "finding", "failures"]
+    about: Literal["process", "pause", "watchdog", "silence", "finding", "failures"]
     level: Level
     text: str
 
@@ -134,7 +134,9 @@ def describe_record(picture: Picture, values: Mapping[str, float]) -> str:
     """Return one reported step in one line."""
     step = int(values["step"])
     validation = describe_validation(step, values)
-    shown = [describe_progress(step, picture.num_steps or step), *describe_step(values)]
+    left = picture.seconds_left if step == picture.recent.step else None
+    progress = describe_progress(step, picture.num_steps or step, values.get("timing_s/step"), left)
+    shown = [progress, *describe_step(values)]
     return in_one_line([*shown, validation] if validation else shown)
 
 
@@ -172,7 +174,9 @@ def closing_words(picture: Picture) -> tuple[str, ...]:
 def lights(picture: Picture) -> tuple[Light, ...]:
     """Return what is well and what is not, the worst first."""
     found: list[Light] = []
-    if picture.state == "paused":
+    if picture.state == "interrupted":
+        found.append(Light(about="process", level="bad", text="interrupted: no process writes the run"))
+    elif picture.state == "paused":
         found.append(Light(about="pause", level="bad", text=f"paused: {picture.message or 'too many failures'}"))
     elif picture.message and picture.state not in ENDED:
         found.append(Light(about="watchdog", level="warning", text=picture.message))
@@ -279,7 +283,7 @@ def _time(recent: Recent) -> tuple[Line, ...]:
             letter, name, colour = BLOCKS[state]
             legend.append(letter, style=colour).append(f" {name} {share:.0%}  ")
     if recent.overlap is not None:
-        legend.append(f"engine and learner at once {recent.overlap:.0%}")
+        legend.append(f"overlap {recent.overlap:.0%}")
     return Line(label="time", text=bar), Line(label="", text=legend)
 
 
