@@ -85,8 +85,8 @@ class Status:
 class BatchGroup:
     """One group, as it was dealt, and what became of it."""
 
-    number: int = -1
-    """Place in the order of admission, from 0; no two of a run have the same. -1 = the record does not say."""
+    number: int
+    """Place in the order of admission, from 0; no two of a run have the same. -1 in runs of an earlier version."""
     task: str
     domain: str
     """Empty outside a mixture."""
@@ -99,8 +99,6 @@ class BatchGroup:
     version: int = 0
     """Version of the policy that it was admitted under."""
     fate: Fate = "open"
-    replaced: bool = False
-    """It carried no signal and left the step for another; its attempts are on disk and were not trained."""
 
     @property
     def refill(self) -> bool:
@@ -186,6 +184,7 @@ def decode_batch(line: bytes) -> BatchRecord | Resumption:
     """Read a line of batches.jsonl. A run of an earlier version numbers no group and knows but one reason to leave."""
     content = pydantic_core.from_json(line)
     for group in content.get("groups", ()):
+        group.setdefault("number", -1)
         group.setdefault("fate", "no_signal" if group.get("replaced") else "trained")
     return _BATCH.validate_python(content)
 
