@@ -114,6 +114,17 @@ def test_weights_that_were_replaced_are_noticed_where_adapters_stand_beside_them
         resume(run, config=plan_resumption(run, None, ["schedule.max_steps=3"]).config)
 
 
+def test_a_reference_that_was_replaced_is_noticed(tmp_path: Path, world: Path) -> None:
+    settings = ("algorithm.kl_coefficient=0.1", "schedule.max_steps=2")
+    run = train(talk(tmp_path, world, *settings))
+    shutil.rmtree(RunLayout(run).checkpoint(2))
+    assert resume(run) == run
+    tuned = RunLayout(run).checkpoint(2) / "model.safetensors"
+    shutil.copy(tuned, tmp_path / "model" / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"its weights was "):
+        resume(run, config=plan_resumption(run, None, ["schedule.max_steps=3"]).config)
+
+
 def test_a_new_run_goes_on_from_weights_and_adapters(
     tmp_path: Path, world: Path, recipe: ResolvedConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

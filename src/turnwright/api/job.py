@@ -12,6 +12,7 @@ from turnwright.core.errors import TurnwrightError
 from turnwright.environments.mixture import load_choice
 from turnwright.rollout.batches import Batches
 from turnwright.rundir.catalog import find_run, summarise
+from turnwright.rundir.checkpoints import promoted
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
 from turnwright.tracking.console import ConsoleSink
@@ -61,7 +62,7 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """The newest saved policy.
+        """The policy to deploy: the best validated one, without validation the newest.
 
         Raises:
             TurnwrightError: None was saved yet.
@@ -69,7 +70,7 @@ class Job:
         saved = RunReader(self.output_path).checkpoints()
         if not saved:
             raise TurnwrightError(f"job {self.job_name!r} has saved no policy yet: it is {self.job_status}")
-        return saved[-1].path
+        return promoted(RunLayout(self.output_path)) or saved[-1].path
 
     @property
     def base_model(self) -> str:

@@ -59,10 +59,13 @@ def require_same_run(run: Path, components: Components, *, step: int) -> None:
             f"run '{run}' began with other data: {'; '.join(problems)}. Bring the tasks back to go on, or start a new "
             f"run from its weights: turnwright train run.toml --from {run}"
         )
-    if manifest.model is not None:
-        # Weights that are trained differ from the first ones; those that adapters stand beside never do.
-        frozen = components.policy.adapted or not step
-        _require_same_model(run, manifest.model, describe_model(components.policy), frozen=frozen)
+    if manifest.model is None:
+        return
+    # Weights that are trained differ from the first ones; those that adapters stand beside never do.
+    frozen = components.policy.adapted or not step
+    _require_same_model(run, manifest.model, describe_model(components.policy), frozen=frozen)
+    if components.reference is not None and not components.policy.adapted:
+        _require_same_model(run, manifest.model, describe_model(components.reference.policy), frozen=True)
 
 
 def _first_model(policy: Policy, config: RunConfig) -> ModelRecord:

@@ -15,6 +15,7 @@ from torch import Tensor
 from turnwright.core.trajectory import Row
 from turnwright.learner.exclusive import UNDISTURBED, Exclusive
 from turnwright.learner.passes import Passes
+from turnwright.models.load import Policy
 
 
 class Reference:
@@ -32,6 +33,11 @@ class Reference:
                 "first policy with model.requires_grad_(False)"
             )
         self._passes = passes
+
+    @property
+    def policy(self) -> Policy:
+        """What scores: the policy in training where it has adapters, otherwise a frozen one."""
+        return self._passes.policy
 
     def score(
         self, rows: Sequence[Row], groups: Sequence[str], exclusive: Exclusive = UNDISTURBED
