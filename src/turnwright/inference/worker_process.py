@@ -36,6 +36,7 @@ class WorkerProcess:
             TurnwrightError: What the worker found wrong with its settings or model.
             EngineStoppedError: The process ended before its engine worked.
         """
+        self._folder = settings.folder
         self.end_here, end_there = socket.socketpair()
         # A program of its own instead of a fork: this one has threads, and may hold a GPU.
         self._process = subprocess.Popen(
@@ -48,18 +49,19 @@ class WorkerProcess:
         )
         end_there.close()
         # Also for whoever builds an engine and then fails before closing it.
-        self._left_behind = weakref.finalize(self, _end, self._process, self.end_here, settings.folder)
+        self._left_behind = weakref.finalize(self, _abandon, self._process, self.end_here, settings.folder)
         try:
             send_now(self.end_here, settings)
             answer = receive_now(self.end_here)
+            if isinstance(answer, Failure):
+                raise answer.error()
         except (EOFError, ConnectionError):
-            raise EngineStoppedError(f"{self.end()} before it was ready: what it said is on standard error") from None
+            raise EngineStoppedError(
+                f"{self.abandon()} before it was ready: what it said is on standard error"
+            ) from None
         except BaseException:
-            self.end()
+            self.abandon()
             raise
-        if isinstance(answer, Failure):
-            self.end()
-            raise answer.error()
         self.ready: Ready = answer
 
     @property
@@ -69,10 +71,22 @@ class WorkerProcess:
 
     def end(self) -> str:
         """Let the worker end and wait for it; return how it ended, as the beginning of a sentence."""
-        self._left_behind()
+        self._left_behind.detach()
+        _end(self._process, self.end_here, self._folder)
         code = self._process.returncode
         name = f" ({signal.Signals(-code).name})" if code < 0 and -code in set(signal.Signals) else ""
         return f"the engine's process {self.pid} ended with exit code {code}{name}"
+
+    def abandon(self) -> str:
+        """Do the same for a worker that nobody asks anything."""
+        ended = self.end()
+        self.end_here.close()
+        return ended
+
+
+def _abandon(process: "subprocess.Popen[bytes]", end_here: socket.socket, folder: Path) -> None:
+    _end(process, end_here, folder)
+    end_here.close()
 
 
 def _end(process: "subprocess.Popen[bytes]", end_here: socket.socket, folder: Path) -> None:

@@ -9,6 +9,7 @@ from turnwright.core.errors import ConfigError
 from turnwright.inference.remote import ProcessEngine
 from turnwright.inference.wire import WorkerSettings
 from turnwright.inference.worker_process import WorkerProcess
+from turnwright.launch.cores import share_cores
 from turnwright.models.adapters import AdapterSettings
 from turnwright.models.devices import spare_gpu
 from turnwright.models.load import Policy
@@ -39,7 +40,7 @@ def start_engine(config: RunConfig, policy: Policy, *, adapters: AdapterSettings
                 max_queue=config.inference.max_queue,
                 max_slots=config.rollout.rollout_max_concurrency,
                 max_sequence_length=config.sampling.max_sequence_length,
-                num_threads=config.inference.num_threads,
+                num_threads=share_cores(config).engine,
                 deterministic=config.run.deterministic,
                 parent=os.getpid(),
                 folder=folder,
@@ -51,7 +52,7 @@ def start_engine(config: RunConfig, policy: Policy, *, adapters: AdapterSettings
         raise
     different = differing(fingerprint(policy), worker.ready.fingerprint)
     if different:
-        worker.end()
+        worker.abandon()
         raise ConfigError(
             f"the engine's process loaded other weights from '{policy.path}' than this one: {len(different)} tensors "
             f"differ, first {different[0]!r}; the files have changed meanwhile: start again"
