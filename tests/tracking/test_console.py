@@ -137,3 +137,38 @@ def test_domains_of_a_mixture_are_told_apart():
     drawn = shown.getvalue().rpartition("demo")[2]
     assert len(drawn.strip().splitlines()) <= 12
     assert "returns 0.610 (0.500)   words 0.200" in drawn
+
+
+def test_a_run_whose_rollouts_go_on_beside_training_says_how_old_tokens_are_and_whether_the_learner_waits():
+    beside = {
+        "training/staleness/mean": 1.25,
+        "training/staleness/max": 3.0,
+        "timing_s/step": 8.0,
+        "timing_s/generation": 1.0,
+        "timing_s/tools": 0.5,
+        "timing_s/waiting": 0.5,
+        "busy_s/overlap": 4.0,
+        "busy_s/training": 1.5,
+        "rollout/in_flight": 64.0,
+        "rollout/concurrency": 96.0,
+        "rollout/wasted_frac": 0.004,
+    }
+    sink, _, output = open_sink(terminal=False)
+    sink.metrics(1, STEP | beside)
+    # 9,200 tokens in the 5 s in which the engine computed, 9,000 in 1.5 s.
+    expected = (
+        "tokens/s gen 1,840, train 6,000  stale 1.25 (max 3), waits 25%, in flight 64 of 96, wasted 0.4%  rewarded"
+    )
+    assert expected in output.getvalue()
+    panel, _, shown = open_sink(terminal=True)
+    panel.metrics(1, STEP | beside | VALIDATION | {"a/rollout/reward/mean": 0.5})
+    panel.close()
+    drawn = shown.getvalue().rpartition("demo")[2]
+    assert sum("\u2500" in line or "\u2502" in line for line in drawn.splitlines()) == 12
+    assert "1.25, at most 3 steps   learner waits 25%   in flight 64 of 96   wasted 0.4%" in drawn
+
+
+def test_a_validation_before_the_first_step_says_nothing_of_waiting():
+    sink, _, output = open_sink(terminal=False)
+    sink.metrics(0, VALIDATION | {"timing_s/step": 3.0, "timing_s/waiting": 0.0, "timing_s/eval": 3.0})
+    assert output.getvalue() == "step 0/10  val success 0.500, reward 0.600\n"

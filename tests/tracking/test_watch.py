@@ -113,9 +113,9 @@ def test_what_is_not_known_is_left_out():
 
 
 def test_a_synchronous_run_says_nothing_of_staleness():
-    fresh = FULL | {"training/staleness/mean": 0.0, "training/staleness/max": 0.0}
-    assert texts(picture(fresh, staleness_bound=0))["staleness"] == "wasted 0.4%"
-    assert texts(picture(fresh))["staleness"] == "mean 0.00, max 0, bound 3   wasted 0.4%"
+    fresh = FULL | {"training/staleness/mean": 0.0, "training/staleness/max": 0.0, "rollout/wasted_frac": 0.0}
+    assert "staleness" not in texts(picture(fresh, staleness_bound=0))
+    assert texts(picture(fresh))["staleness"] == "mean 0.00, max 0, bound 3   wasted 0.0%"
 
 
 def test_the_best_validation_is_named_when_it_is_not_the_last():

@@ -265,7 +265,7 @@ def _staleness(picture: Picture) -> Line | None:
     if recent.staleness_max is not None and (recent.staleness_max or picture.staleness_bound):
         bound = "" if picture.staleness_bound is None else f", bound {picture.staleness_bound}"
         parts.append(f"mean {recent.staleness_mean or 0.0:.2f}, max {recent.staleness_max:.0f}{bound}")
-    if recent.wasted_fraction is not None:
+    if recent.wasted_fraction is not None and (recent.wasted_fraction or picture.staleness_bound):
         parts.append(f"wasted {recent.wasted_fraction:.1%}")
     return Line(label="staleness", text="   ".join(parts)) if parts else None
 
