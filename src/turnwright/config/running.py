@@ -50,7 +50,7 @@ class Inference(Section):
     max_queue: int = Field(default=4096, ge=1)
     """Requests that may wait for a slot."""
     num_threads: int | None = Field(default=None, ge=1)
-    """Cores for the engine; unset = all."""
+    """Cores for the engine; unset = all, or half of them where the learner computes at the same time."""
     placement: Literal["shared", "process"] = "shared"
     """Where the engine lives: shared = in this process, over the learner's own weights; process = in one of its own,
     with weights of its own that each step publishes to it."""
@@ -68,7 +68,7 @@ class Learner(Section):
     logits_memory_mb: int = Field(default=256, ge=1)
     """Logits held at once, in MiB; more are computed chunk by chunk, and again in the backward pass."""
     num_threads: int | None = Field(default=None, ge=1)
-    """Cores for the learner; unset = all."""
+    """Cores for the learner; unset = all, or half of them where the engine computes at the same time."""
     sampler_gap_warn: float = Field(default=1e-5, gt=0)
     """Mean |log p - log q| at a first on-policy update above which the run warns; five times as much stops it."""
     sampler_kl_warn: float = Field(default=1e-3, gt=0)

@@ -35,6 +35,8 @@ class Components:
     step_settings: StepSettings
     reference: Reference | None
     """The policy the run began with; None where no divergence from it counts."""
+    learner_threads: int | None
+    """Cores of the learner; None = all."""
     limits: EpisodeLimits
     turn_limits: Mapping[str, int]
     """Turn limits of a mixture's domains; empty where one limit holds for all episodes."""

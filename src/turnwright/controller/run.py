@@ -87,7 +87,7 @@ class Controller:
         self._pulse = Pulse(writer)
         self._timeline = Timeline()
         components.engine.on_busy = lambda busy: self._timeline.set("generation", busy)
-        self._learning = Learning(components, self._timeline, num_threads=config.learner.num_threads)
+        self._learning = Learning(components, self._timeline, num_threads=components.learner_threads)
         self._describe = Description(config=config, scorer=components.scorer)
         self._stopping = asyncio.Event()
         self._saving = Saving(components, config, writer, self._timeline)

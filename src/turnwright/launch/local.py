@@ -19,6 +19,7 @@ from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
 from turnwright.launch.identity import identified, record_data, require_same_run
+from turnwright.launch.cores import share_cores
 from turnwright.launch.learning import build_reference, optimizer_settings, pass_settings, step_settings
 from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
@@ -74,6 +75,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         reference=build_reference(config, passes),
         optimizer=Optimizer(player.policy.model, optimizer_settings(config)),
         step_settings=settings,
+        learner_threads=share_cores(config).learner,
         limits=player.limits,
         turn_limits=player.turn_limits,
         train_tasks=train,

@@ -19,6 +19,7 @@ from turnwright.environments.mixture import load_choice, turn_limits
 from turnwright.inference.local import LocalEngine
 from turnwright.inference.remote import ProcessEngine
 from turnwright.launch.context import context_limits, require_room
+from turnwright.launch.cores import share_cores
 from turnwright.launch.engine_process import start_engine
 from turnwright.launch.gateway import sampling_limits
 from turnwright.launch.rollouts import open_runner, require_grader
@@ -124,7 +125,7 @@ def build_engine(config: RunConfig, policy: Policy | None = None) -> LocalEngine
         max_queue=config.inference.max_queue,
         max_slots=config.rollout.rollout_max_concurrency,
         max_sequence_length=config.sampling.max_sequence_length,
-        num_threads=config.inference.num_threads,
+        num_threads=share_cores(config).engine,
         deterministic=config.run.deterministic,
     )
 
