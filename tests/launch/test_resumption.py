@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,17 @@ def test_a_run_goes_on_as_it_was(run: Path, recipe: Path) -> None:
     own = RunReader(run).config()
     for plan in (plan_resumption(run), plan_resumption(run, recipe), plan_resumption(run, None, ["run.seed=3"])):
         assert (plan.config, plan.changes, plan.describe()) == (own, (), ())
+
+
+def test_a_run_that_is_written_is_refused_at_once(tmp_path: Path, recipe: Path) -> None:
+    root = tmp_path / "runs" / "busy"
+    manifest = collect_manifest(name="busy", seed=1)
+    with (
+        RunWriter.create(root, config=resolve(recipe), manifest=manifest),
+        pytest.raises(RunDirectoryError, match=rf"is being written by process {os.getpid()}: wait until it ends"),
+    ):
+        plan_resumption(root)
+    assert plan_resumption(root).changes == ()
 
 
 def test_what_decides_what_is_learned_is_refused_in_a_table(run: Path, recipe: Path) -> None:

@@ -127,8 +127,14 @@ def plan_resumption(run: Path, file: Path | None = None, overrides: Sequence[str
 
     Raises:
         ConfigError: A setting would change what is learned, or is wrong; the message is a table of those.
+        RunDirectoryError: The run is being written, or an earlier version wrote it.
     """
-    own = RunReader(run).config()
+    reader = RunReader(run)
+    # Refused again under the lock; here before checkpoints are read and a model is loaded.
+    if reader.is_running() and (status := reader.status()) is not None:
+        raise RunDirectoryError(f"run '{run}' is being written by process {status.pid}: wait until it ends, or stop it")
+    reader.require_replayable()
+    own = reader.config()
     if file is None and not overrides:
         return Resumption(run=run, config=own)
     if file is None:

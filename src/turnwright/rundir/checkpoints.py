@@ -194,6 +194,9 @@ def _point(layout: RunLayout, checkpoints: Sequence[Checkpoint], metrics: Sequen
         layout.promoted.unlink(missing_ok=True)
         return None
     chosen = next(iter(ranked(checkpoints, metrics)), checkpoints[-1])
+    if promoted(layout) == chosen.path:
+        # A run that fails because the disk is full can still say which one it is.
+        return chosen.path
     temporary = layout.promoted.with_name(f".{layout.promoted.name}.tmp")
     temporary.unlink(missing_ok=True)
     # Relative: it holds wherever the run is moved.
