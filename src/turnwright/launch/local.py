@@ -18,8 +18,8 @@ from turnwright.core.progress import ProgressBoard
 from turnwright.core.task import Task
 from turnwright.evaluation.scorers import Scorer
 from turnwright.evaluation.suites import Suite, build_scorer
-from turnwright.launch.identity import identified, record_data, require_same_run
 from turnwright.launch.cores import share_cores
+from turnwright.launch.identity import identified, record_data, require_same_run
 from turnwright.launch.learning import build_reference, optimizer_settings, pass_settings, step_settings
 from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
