@@ -115,8 +115,12 @@ class Notebook:
     def open_groups(self, without: Sequence[BatchGroup] = ()) -> list[OpenGroup]:
         """Return what a run directory has of the groups that no closed step has."""
         closed = {group.number for group in without}
+        last: dict[int, dict[EpisodeKey, Attempt]] = {number: {} for number in self.groups}
+        for number, attempt in self.attempts:
+            last[number].pop(attempt.episode.key, None)
+            last[number][attempt.episode.key] = attempt
         return [
-            OpenGroup(group=group, attempts=tuple(one for of, one in self.attempts if of == number))
+            OpenGroup(group=group, attempts=tuple(last[number].values()))
             for number, group in self.groups.items()
             if number not in closed
         ]

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -57,10 +58,13 @@ class Schedule:
         reward = 0.0 if rng.random() < self.dull else float(wanted.attempt % 2)
         return Play(outcome=Rewarded(value=reward), tokens=(5,) * TOKENS, pause=pause)
 
-    async def learn(self) -> GroupStream:
-        """Train all steps; the books are checked before and after each."""
+    async def learn(self, player: Player | None = None) -> GroupStream:
+        """Train the steps that are left; the books are checked before and after each."""
         rng, clock = random.Random(self.seed), asyncio.get_running_loop().time
-        player = Player(play=self.play)
+        player = player or Player(play=self.play)
+        player.engine.policy_version = len(self.made)
+        closed = [group for step, groups in enumerate(self.made) for group in groups.record(step + 1).groups]
+        left = self.notebook.open_groups(without=closed)
         batches = make_batches([f"t{n}" for n in range(37)], size=self.batch_size, steps=self.steps)
         stream = open_stream(
             player,
@@ -71,9 +75,12 @@ class Schedule:
             fill_rounds=self.fill_rounds,
             wait=self.patience,
             limit=self.limit,
+            dealt=[*closed, *(one.group for one in left)],
         )
         async with stream:
-            for step in range(1, self.steps + 1):
+            stream.restore(left)
+            stream.published(len(self.made))
+            for step in range(len(self.made) + 1, self.steps + 1):
                 began = clock()
                 self.made.append(await stream.next_groups(step))
                 self.waited.append(clock() - began)
@@ -177,6 +184,42 @@ def test_no_token_is_too_old_and_every_rollout_ends_once(schedule: Schedule) -> 
 @settings(max_examples=400, deadline=None)
 def test_no_token_is_too_old_over_many_schedules(schedule: Schedule) -> None:
     check(schedule)
+
+
+@given(schedule=schedules, crashes=st.lists(st.floats(0.0, 20.0), max_size=3))
+@settings(max_examples=12, deadline=None)
+def test_what_crashes_leave_is_trained_once_and_not_made_again(schedule: Schedule, crashes: list[float]) -> None:
+    check_crashes(schedule, crashes)
+
+
+@pytest.mark.slow
+@given(schedule=schedules, crashes=st.lists(st.floats(0.0, 20.0), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_what_many_crashes_leave_is_trained_once_and_not_made_again(schedule: Schedule, crashes: list[float]) -> None:
+    check_crashes(schedule, crashes)
+
+
+def check_crashes(schedule: Schedule, crashes: list[float]) -> None:
+    """Cut a run off some seconds after each of its starts; steps that were closed are trained again from disk."""
+
+    async def until(seconds: float | None, player: Player) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await schedule.learn(player)
+
+    for seconds in (*crashes, None):
+        kept = {one.episode.key for _, one in schedule.notebook.attempts if not is_failed(one)}
+        player = Player(play=schedule.play)
+        run(until(seconds, player))
+        assert kept.isdisjoint(player.played)
+    assert len(schedule.made) == schedule.steps
+    schedule.require_bound()
+    numbers = Counter(made.dealt.number for groups in schedule.made for made in (*groups.trained, *groups.left))
+    assert max(numbers.values()) == 1
+    # Every group that was dealt was trained, or has left for another one.
+    assert numbers.keys() == schedule.notebook.groups.keys()
+    trained = [made for groups in schedule.made for made in groups.trained]
+    assert all(len(made.group.attempts) == schedule.group_size for made in trained)
 
 
 def steady(steps: int, most_off_policy: int) -> Schedule:
