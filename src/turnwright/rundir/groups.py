@@ -68,7 +68,7 @@ class GroupFiles:
                 "what the run has left before new groups are dealt"
             )
         path.parent.mkdir(exist_ok=True)
-        line = to_line(GroupLine(group=group, opened=round(time.time(), 3)), f"group {group.number}")
+        line = to_line(GroupLine(group=group, opened=time.time()), f"group {group.number}")
         self._append(group.number, line, os.O_CREAT)
 
     def append(self, number: int, attempt: Attempt) -> None:

@@ -107,14 +107,15 @@ class RunReader:
         return step
 
     def require_replayable(self) -> None:
-        """Raise RunDirectoryError for a run whose steps were never closed: an earlier version wrote it."""
+        """Raise RunDirectoryError for a run that does not say what its steps were made of: an earlier version's."""
         numbered = {batch.step for batch in self.batches() if all(group.number >= 0 for group in batch.groups)}
-        trained = {int(record["step"]) for record in self.metrics()} - {0}
-        if trained - numbered or any(self.layout.trajectories(1).parent.glob("step_*.jsonl")):
+        unknown = {int(record["step"]) for record in self.metrics()} - numbered - {0}
+        journals = {step_of(path) or 0 for path in self.layout.trajectories(0).parent.glob("step_*.jsonl")}
+        if missing := sorted(unknown | journals):
             raise RunDirectoryError(
-                f"run '{self.layout.root}' cannot be resumed: an earlier version of turnwright wrote it, and its steps "
-                "cannot be trained again from disk; start a new run from its last checkpoint, with --from "
-                f"{self.layout.root.name}"
+                f"run '{self.layout.root}' cannot be resumed: '{self.layout.batches}' does not say what step "
+                f"{missing[0]} was made of, as an earlier version of turnwright leaves it; start a new run from its "
+                f"last checkpoint, with --from {self.layout.root.name}"
             )
 
     def episode_steps(self) -> tuple[int, ...]:
