@@ -5,20 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from system.conftest import Turnwright, WriteRecipe
+from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
 from turnwright.rundir import RunReader
-from turnwright.rundir.files import read_lines
-from turnwright.rundir.records import decode_episode
 
 pytestmark = pytest.mark.slow
 SETTINGS = ("algorithm.global_batch_size=3", "schedule.max_steps=3", "schedule.val_every=0", "rollout.fill_rounds=2")
-UNEQUAL = ("timing_s/", "cost/", "time", "training/peak_memory_mb")
+UNEQUAL = ("timing_s/", "busy_s/", "cost/", "time", "training/peak_memory_mb")
 """What two equal runs may differ in."""
 
 
@@ -52,7 +50,7 @@ def test_hopeless_groups_make_room_and_an_interrupted_run_is_dealt_the_same_agai
 
     live = [sum(record["analysis/live_groups"] for record in run.metrics()) for run in (plain, whole)]
     assert live[1] > live[0]
-    assert plain.batches() == ()
+    assert {group.fate for batch in plain.batches() for group in batch.groups} == {"trained"}
     assert not any(name.startswith("rollout/fill") for name in plain.metrics()[-1])
     require_costs_told(whole)
 
@@ -61,7 +59,7 @@ def require_costs_told(run: RunReader) -> None:
     """Compare each step's metrics with what is on disk of it."""
     dealt = []
     for record, batch in zip(run.metrics(), run.batches(), strict=True):
-        left = [group for group in batch.groups if group.replaced]
+        left = [group for group in batch.groups if group.fate == "no_signal"]
         dealt += [(group.task, group.epoch) for group in batch.groups]
         episodes = list(run.episodes(batch.step))
         assert len(batch.groups) - len(left) == record["training/num_groups"] == 3
@@ -84,26 +82,26 @@ def test_a_run_killed_while_it_fills_makes_no_attempt_again(
     command = [sys.executable, "-m", "turnwright.cli", "train", str(recipe), "run.name=killed", *SETTINGS]
     command += ["schedule.max_steps=1", "rollout.rollout_max_concurrency=2"]
     process = subprocess.Popen(command, cwd=tmp_path, env=turnwright.environment, stdout=subprocess.DEVNULL)
-    written = tmp_path / "runs" / "killed" / "episodes" / "step_000001.jsonl"
-    while process.poll() is None and len(list(read_lines(written))) < 14:
+    root = tmp_path / "runs" / "killed"
+    while process.poll() is None and len(list(ended(root))) < 14:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    before = Counter(key_of(line) for line in read_lines(written))
+    before = {attempt.episode.key: attempt for attempt in ended(root)}
     assert len(before) >= 14, "the step's own twelve, and some of its first round of filling"
-    resumed = turnwright("train", "--resume", written.parents[1])
+    resumed = turnwright("train", "--resume", root)
     assert (resumed.code, resumed.err) == (0, "")
-    after = Counter(key_of(line) for line in read_lines(written))
-    assert before.keys() < after.keys()
-    assert set(after.values()) == {1}
-    run = RunReader(written.parents[1])
-    (batch,) = run.batches()
-    assert {task for task, _ in after} == {group.task for group in batch.groups}
+    after = {attempt.episode.key: attempt for attempt in RunReader(root).attempts(1)}
+    assert len(after) > len(before)
+    assert {key: after[key] for key in before} == before
+    (batch,) = RunReader(root).batches()
+    assert {key.task_id for key in after} == {group.task for group in batch.groups}
 
 
-def key_of(line: bytes) -> tuple[str, int]:
-    key = decode_episode(line).key
-    return key.task_id, key.attempt
+def ended(root: Path) -> list[Attempt]:
+    """What has ended of the open groups."""
+    groups = RunReader(root).open_groups() if (root / "manifest.json").is_file() else ()
+    return [attempt for group in groups for attempt in group.attempts]
 
 
 def test_attempts_that_repeat_themselves_are_left_out_and_too_many_stop_the_run(

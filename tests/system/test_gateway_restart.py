@@ -130,7 +130,11 @@ async def kill(process: asyncio.subprocess.Process) -> None:
 
 
 def finished(run: Path, step: int) -> dict[EpisodeKey, Attempt]:
-    return {attempt.episode.key: attempt for attempt in RunReader(run).attempts(step)}
+    """What has ended of a step, closed or not."""
+    reader = RunReader(run)
+    open_groups = [found for found in reader.open_groups() if found.group.version == step - 1]
+    attempts = [*reader.attempts(step), *(attempt for found in open_groups for attempt in found.attempts)]
+    return {attempt.episode.key: attempt for attempt in attempts}
 
 
 def test_a_killed_run_is_resumed_without_losing_an_attempt_that_was_rewarded(

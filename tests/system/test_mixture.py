@@ -53,7 +53,7 @@ tasks = 4
 attempts = 2
 resamples = 200
 """
-UNEQUAL = ("timing_s/", "cost/", "time", "training/peak_memory_mb")
+UNEQUAL = ("timing_s/", "busy_s/", "cost/", "time", "training/peak_memory_mb")
 """What two equal runs may differ in."""
 PER_DOMAIN = ("rollout/", "val/", "analysis/", "score/")
 
