@@ -36,7 +36,6 @@ from turnwright.controller.replay import Continuation, read_step
 from turnwright.controller.saving import Saving
 from turnwright.controller.timing import TimedRunner
 from turnwright.controller.validation import play_validation
-from turnwright.core.group import Attempt
 from turnwright.core.protocols import Sink
 from turnwright.core.timeline import Timeline
 from turnwright.evaluation.watch import with_score
@@ -63,8 +62,6 @@ class Controller:
         config: RunConfig,
         writer: RunWriter,
         sinks: Sequence[Sink] = (),
-        on_validation: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
-        on_training: Callable[[int, Sequence[Attempt]], None] = lambda step, attempts: None,
     ) -> None:
         """Prepare a run.
 
@@ -73,8 +70,6 @@ class Controller:
             config: What the run does.
             writer: Where everything it makes is written.
             sinks: Views that get each step's metrics after they are on disk; closed with the run.
-            on_validation: Called with the attempts of each validation.
-            on_training: Called with the attempts of each step.
         """
         self.components = components
         self.config = config
@@ -83,7 +78,6 @@ class Controller:
         self.batches = Batches(config, components.train_tasks)
         self.stopped = False
         """Whether ``stop`` ended the run before its last step."""
-        self._on_validation, self._on_training = on_validation, on_training
         self._pulse = Pulse(writer)
         self._timeline = Timeline()
         components.engine.on_busy = lambda busy: self._timeline.set("generation", busy)
@@ -197,7 +191,6 @@ class Controller:
         if not overlapping:
             # Nothing is played beside the validation: its episodes would share the rounds of deterministic sampling.
             stream.published(step)
-        self._on_training(step, groups.attempts)
 
     async def _train_again(self, step: int, runner: EpisodeRunner, start: Continuation) -> None:
         """Train a step again whose weights were lost, from the groups that are on disk."""
@@ -212,7 +205,6 @@ class Controller:
             self._timeline.take()
             return
         await self._complete(step, metrics, runner)
-        self._on_training(step, groups.attempts)
 
     async def _complete(self, step: int, metrics: dict[str, float], runner: EpisodeRunner) -> None:
         """Validate and save where it is due, and report."""
@@ -246,7 +238,6 @@ class Controller:
         )
         if not groups:
             return {}
-        self._on_validation(step, [attempt for group in groups for attempt in group.attempts])
         return self._describe.of_validation(groups)
 
     def _save(self, step: int, report: Callable[[], None] = lambda: None) -> None:

@@ -25,7 +25,7 @@ from turnwright.launch.licences import trained_licences
 from turnwright.launch.player import build_player, load_tasks, require_fitting_prompts
 from turnwright.launch.resumption import record_config
 from turnwright.launch.rollouts import open_runner
-from turnwright.launch.views import Views, log_to
+from turnwright.launch.views import log_to, open_sinks
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes
 from turnwright.rollout.batches import Batches
@@ -180,11 +180,14 @@ def _control(
     show: bool,
     continuation: Continuation | None = None,
 ) -> None:
-    views = Views(components.scorer)
-    controller = Controller(
-        components, resolved.config, writer, views.sinks, on_validation=views.validation, on_training=views.training
+    controller = Controller(components, resolved.config, writer)
+    controller.sinks = open_sinks(
+        resolved,
+        writer.layout.root,
+        num_steps=controller.batches.total,
+        show=show,
+        progress=components.progress,
     )
-    views.open(resolved, writer.layout.root, num_steps=controller.batches.total, show=show)
     with log_to(writer.log_folder / "run.log"):
         try:
             asyncio.run(_run(controller, continuation))
