@@ -18,7 +18,8 @@ from turnwright.rundir import RunWriter, collect_manifest
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.records import BatchGroup
 from turnwright.rundir.tasks import record_tasks
-from turnwright.tracking.live import PATIENCE, LineCounter, LiveRun
+from turnwright.tracking.live import LineCounter, LiveRun
+from turnwright.tracking.picture import PATIENCE
 
 CONFIG = resolve_values(
     {

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from turnwright.core.finding import Finding
-from turnwright.tracking.live import Picture
+from turnwright.tracking.picture import Picture
 from turnwright.tracking.recent import summarise_steps
-from turnwright.tracking.watch import News, View, cells, closing_words, describe_picture, lights, sparkline
+from turnwright.tracking.watch import News, View, cells, closing_words, describe_picture, sparkline
 
 FULL: dict[str, float] = {
     "rollout/reward/mean": 0.5,
@@ -138,7 +138,7 @@ def test_the_best_validation_is_named_when_it_is_not_the_last():
     ],
 )
 def test_the_worst_light_comes_first(changes: dict[str, object], expected: tuple[str, str]):
-    first = lights(picture(FULL | {"rollout/outcome/failed_frac": 0.005}, **changes))[0]
+    first = picture(FULL | {"rollout/outcome/failed_frac": 0.005}, **changes).lights[0]
     assert (first.level, first.text) == expected
 
 
@@ -146,8 +146,8 @@ def test_findings_are_lights():
     flat = Finding(code="reward.flat", severity="warning", where="step 9", evidence="flat", cure="wait")
     note = replace(flat, severity="info", code="note")
     broken = replace(flat, severity="error", code="canary", where="step 2")
-    assert not lights(picture(findings=(note,)))
-    (light,) = lights(picture(findings=(broken, flat, note)))
+    assert not picture(findings=(note,)).lights
+    (light,) = picture(findings=(broken, flat, note)).lights
     assert (light.level, light.text) == ("bad", "reward.flat (step 9), 2 findings")
 
 
@@ -194,6 +194,14 @@ def test_plain_lines_begin_with_the_last_ten_steps():
             {"state": "failed", "message": "TrainingError('nan')"},
             [
                 "failed at step 2: TrainingError('nan')",
+                "log: 'my runs/demo/logs/latest/run.log'",
+                "to continue: turnwright train --resume 'my runs/demo'",
+            ],
+        ),
+        (
+            {"state": "stopped"},
+            [
+                "stopped at step 2",
                 "log: 'my runs/demo/logs/latest/run.log'",
                 "to continue: turnwright train --resume 'my runs/demo'",
             ],

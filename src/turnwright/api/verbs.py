@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from turnwright.launch.warmstart import WarmStart
     from turnwright.learner.warmstart import SupervisedUpdate
     from turnwright.models.load import Precision
-    from turnwright.tracking.live import Picture
+    from turnwright.tracking.picture import Picture
 
 RUNS = Path("runs")
 

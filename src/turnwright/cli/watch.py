@@ -9,8 +9,9 @@ import typer
 from turnwright.cli.options import RUNS, RunName
 from turnwright.cli.output import AsJson, print_json
 from turnwright.rundir import find_run
-from turnwright.tracking.live import LiveRun, Picture
-from turnwright.tracking.watch import View, closing_words, lights
+from turnwright.tracking.live import LiveRun
+from turnwright.tracking.picture import Picture
+from turnwright.tracking.watch import View, closing_words
 
 FAILED = 1
 LEFT = 130
@@ -50,6 +51,6 @@ def document(picture: Picture) -> dict[str, Any]:
     return {
         **fields,
         "is_over": picture.is_over,
-        "lights": [asdict(light) for light in lights(picture)],
+        "lights": [asdict(light) for light in picture.lights],
         "last_metrics": {name: value if math.isfinite(value) else None for name, value in last.items()},
     }

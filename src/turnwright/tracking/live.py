@@ -8,70 +8,25 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic_core import from_json
 
 from turnwright.config import RunConfig
 from turnwright.config.steps import count_steps
 from turnwright.core.errors import RunDirectoryError
-from turnwright.core.finding import Finding
 from turnwright.rundir.files import read_lines
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
-from turnwright.rundir.records import ENDED, Phase, Status
+from turnwright.rundir.records import ENDED, Status
+from turnwright.tracking.picture import PATIENCE, Picture, State
 from turnwright.tracking.recent import Metrics, Recent, summarise_steps
 
 READS = 3
 """Times that a read is tried: on a shared file system, a file that is replaced meanwhile can be lost to its reader."""
-PATIENCE = 60.0
-"""Seconds without a sign of life after which nobody is expected to go on with an interrupted run."""
 
 Value = TypeVar("Value")
-State = Phase | Literal["interrupted"]
-"""The phase; "interrupted" when the run neither ended nor has a process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A run at one moment; None = not known (yet)."""
-
-    name: str
-    path: Path
-    state: State
-    message: str
-    """Why it ended or paused, or what it waits for; empty = nothing to say."""
-    launch: int
-    """Number of the process that writes, from 1."""
-    step: int
-    """The step that is being made, or was last."""
-    num_steps: int | None
-    is_last_step_known: bool
-    """Whether ``num_steps`` is what the run does, and not the limit in its settings."""
-    seconds_left: float | None
-    recent: Recent
-    metrics: tuple[Metrics, ...]
-    """One record per step that was reported, in order."""
-    staleness_bound: int | None
-    failed_limit: float | None
-    """Share of failed attempts above which the run pauses."""
-    watchdog_seconds: float | None
-    open_groups: int
-    """Groups that are dealt and not yet part of a closed step."""
-    ended_attempts: int
-    """Of the open groups."""
-    wanted_attempts: int | None
-    """Of the open groups, in all."""
-    findings: tuple[Finding, ...]
-    silent_seconds: float
-    """Age of the last sign of life: the status, or a line that was written anywhere."""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the run has ended, or nobody is expected to go on with it."""
-        return self.state in ENDED or (self.state == "interrupted" and self.silent_seconds > PATIENCE)
 
 
 class LiveRun:

@@ -2,14 +2,12 @@
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from turnwright.rundir.records import ENDED
 from turnwright.tracking.lines import (
     Line,
     describe_progress,
@@ -20,13 +18,9 @@ from turnwright.tracking.lines import (
     in_one_line,
     panel,
 )
-from turnwright.tracking.live import Picture
+from turnwright.tracking.picture import Level, Picture, age
 from turnwright.tracking.recent import RECENT_STEPS, Recent, Validation
 
-SILENCE = 30.0
-"""Seconds without a sign of life that are worth a word."""
-FEW_FAILURES = 0.01
-"""Share of failed attempts that any environment may have."""
 PLAIN_HISTORY = 10
 """Steps of the past that plain lines begin with."""
 BAR_WIDTH = 60
@@ -34,7 +28,6 @@ SPARKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
 ASCII_SPARKS = "12345678"
 MAX_SPARKS = 30
 
-Level = Literal["good", "warning", "bad"]
 LIGHTS: Mapping[Level, tuple[str, str]] = {"good": ("ok", "green"), "warning": ("!", "yellow"), "bad": ("!!", "red")}
 """How a light is written, so that its colour is not all that tells, and its colour."""
 BLOCKS: Mapping[str, tuple[str, str, str]] = {
@@ -49,15 +42,6 @@ BLOCKS: Mapping[str, tuple[str, str, str]] = {
     "other": ("-", "other", "bright_black"),
 }
 """Letter, name and colour of each state in the bar of time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Light:
-    """One thing that is well or not."""
-
-    about: Literal["process", "pause", "watchdog", "silence", "finding", "failures"]
-    level: Level
-    text: str
 
 
 class View:
@@ -121,7 +105,7 @@ class News:
             if self._times.get(values["step"]) != values["time"]:
                 self._times[values["step"]] = values["time"]
                 yield describe_record(picture, values)
-        wrong = [light for light in lights(picture) if light.level != "good"]
+        wrong = [light for light in picture.lights if light.level != "good"]
         # How long a silence lasts is no news.
         told = {(light.about, "" if light.about == "silence" else light.text) for light in wrong}
         for light in wrong:
@@ -164,38 +148,11 @@ def closing_words(picture: Picture) -> tuple[str, ...]:
     if picture.state == "finished":
         return (f"finished {at}", "next:", f"  turnwright report {where}")
     if picture.state == "interrupted":
-        reason = f"no process writes the run, the last sign of life is {_age(picture.silent_seconds)} old"
+        reason = f": no process writes the run, the last sign of life is {age(picture.silent_seconds)} old"
     else:
-        reason = picture.message or "without a reason"
-    logs = shlex.quote(str(picture.path / "logs" / "latest" / "run.log"))
-    return (f"{picture.state} {at}: {reason}", f"log: {logs}", f"to continue: turnwright train --resume {where}")
-
-
-def lights(picture: Picture) -> tuple[Light, ...]:
-    """Return what is well and what is not, the worst first."""
-    found: list[Light] = []
-    if picture.state == "interrupted":
-        found.append(Light(about="process", level="bad", text="interrupted: no process writes the run"))
-    elif picture.state == "paused":
-        found.append(Light(about="pause", level="bad", text=f"paused: {picture.message or 'too many failures'}"))
-    elif picture.message and picture.state not in ENDED:
-        found.append(Light(about="watchdog", level="warning", text=picture.message))
-    if picture.state not in ENDED and picture.silent_seconds > SILENCE:
-        limit = picture.watchdog_seconds
-        level = "bad" if limit is not None and picture.silent_seconds > limit else "warning"
-        text = f"no sign of life for {_age(picture.silent_seconds)}"
-        found.append(Light(about="silence", level=level, text=text))
-    if serious := [finding for finding in picture.findings if finding.severity != "info"]:
-        level = "bad" if any(finding.severity == "error" for finding in serious) else "warning"
-        last = serious[-1]
-        found.append(Light(about="finding", level=level, text=f"{last.code} ({last.where}), {len(serious)} findings"))
-    if (failed := picture.recent.failed_fraction) is not None:
-        limit = picture.failed_limit
-        level = "bad" if limit is not None and failed > limit else "warning" if failed > FEW_FAILURES else "good"
-        most = "" if limit is None else f" of at most {limit:.0%}"
-        found.append(Light(about="failures", level=level, text=f"failed {failed:.1%}{most}"))
-    order = list(LIGHTS)
-    return tuple(sorted(found, key=lambda light: -order.index(light.level)))
+        reason = f": {picture.message}" if picture.message else ""
+    log = shlex.quote(str(picture.path / "logs" / "latest" / "run.log"))
+    return (f"{picture.state} {at}{reason}", f"log: {log}", f"to continue: turnwright train --resume {where}")
 
 
 def sparkline(values: Sequence[float], *, ascii_only: bool = False) -> str:
@@ -302,7 +259,7 @@ def _in_flight(picture: Picture) -> Line | None:
 
 def _health(picture: Picture) -> Line | None:
     text = Text()
-    for light in lights(picture):
+    for light in picture.lights:
         sign, colour = LIGHTS[light.level]
         text.append(sign, style=colour).append(f" {light.text}   ")
     return Line(label="health", text=text) if text else None
@@ -310,11 +267,4 @@ def _health(picture: Picture) -> Line | None:
 
 def _life(picture: Picture) -> Line:
     process = f"   process {picture.launch} of this run" if picture.launch > 1 else ""
-    return Line(label="last sign", text=f"{_age(picture.silent_seconds)} ago{process}")
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    return Line(label="last sign", text=f"{age(picture.silent_seconds)} ago{process}")
