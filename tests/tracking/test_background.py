@@ -1,112 +1,158 @@
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from turnwright.core.episode import Episode
+from tracking.running import create_run
+from tracking.test_following import Memory
+from turnwright.core.progress import ProgressBoard
+from turnwright.core.protocols import UNWATCHED, Progress
+from turnwright.rundir import RunWriter
+from turnwright.tracking import background
 from turnwright.tracking.background import BackgroundSink
-from turnwright.tracking.spans import Folder
+from turnwright.tracking.following import Follower
 
 
-class Memory:
-    """A view that remembers, and can be held up or broken."""
+class Gated(Memory):
+    """A view that can be held up and taken away."""
 
     def __init__(self) -> None:
-        self.entries: list[str] = []
+        super().__init__()
         self.go = threading.Event()
         self.go.set()
-        self.broken = False
+        self.away = False
 
-    def metrics(self, step: int, values: Mapping[str, float], *, when: float) -> None:
-        self.go.wait(5)
-        if self.broken:
-            raise RuntimeError("the disk is full")
-        self.entries.append(f"metrics {step} {dict(values)}")
-
-    def episode(self, episode: Episode, *, folder: Folder, step: int, ended: float) -> None:
-        self.entries.append(f"{folder} {step} {episode.key}")
-
-    def close(self, *, completed: bool) -> None:
-        self.entries.append(f"closed, completed={completed}")
+    def _take(self, entry: str) -> None:
+        assert self.go.wait(20)
+        if self.away:
+            raise ConnectionError("connection refused")
+        super()._take(entry)
 
 
-def open_sink(view: Memory, *, capacity: int = 64) -> BackgroundSink:
-    return BackgroundSink(lambda: view, num_steps=2, traces_per_step=3, capacity=capacity)
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[RunWriter]:
+    with create_run(tmp_path / "demo") as writer:
+        yield writer
 
 
-def test_entries_arrive_in_order_and_closing_waits_for_them():
-    view = Memory()
-    sink = open_sink(view)
-    for step in (1, 2):
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "FIRST_PAUSE", 0.01)
+
+
+def open_sink(writer: RunWriter, view: Memory, progress: Progress = UNWATCHED) -> BackgroundSink:
+    follower = Follower(writer.layout, lambda: view, traces_per_step=0)
+    return BackgroundSink(follower, name="the view", num_steps=2, cure=": mend it", progress=progress)
+
+
+def report(writer: RunWriter, sink: BackgroundSink, *steps: int) -> None:
+    for step in steps:
+        writer.metrics(step, {"loss": 0.5})
         sink.metrics(step, {"loss": 0.5})
+
+
+def wait_for(view: Memory, entries: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(view.entries) < entries:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_steps_arrive_in_order_and_closing_waits_for_them(writer: RunWriter):
+    view = Memory()
+    sink = open_sink(writer, view)
+    report(writer, sink, 1, 2)
     sink.close()
     sink.close()
     assert view.entries == ["metrics 1 {'loss': 0.5}", "metrics 2 {'loss': 0.5}", "closed, completed=True"]
+    assert not sink.is_behind
 
 
-def test_a_run_that_was_cut_short_is_not_completed():
+def test_a_run_that_was_cut_short_is_not_completed(writer: RunWriter):
     view = Memory()
-    sink = open_sink(view)
-    sink.metrics(1, {})
+    sink = open_sink(writer, view)
+    report(writer, sink, 1)
     sink.close()
     assert view.entries[-1] == "closed, completed=False"
 
 
-def test_training_shows_the_first_attempts_and_validation_all(group: tuple[Episode, ...]):
-    view = Memory()
-    sink = open_sink(view)
-    sink.episodes(1, group, folder="trajectories")
-    sink.episodes(1, group, folder="validation")
-    sink.close()
-    assert view.entries[:3] == [f"trajectories 1 {key}" for key in ("order-4#0", "order-4#1", "order-5#0")]
-    assert len([entry for entry in view.entries if entry.startswith("validation")]) == 4
-
-
-def test_later_changes_to_the_callers_numbers_are_not_seen():
-    view = Memory()
+def test_a_slow_view_holds_nobody_up(writer: RunWriter):
+    view = Gated()
     view.go.clear()
-    sink, values = open_sink(view), {"loss": 0.5}
-    sink.metrics(1, values)
-    values["loss"] = 9.0
+    sink = open_sink(writer, view)
+    report(writer, sink, *range(1, 51))
+    assert view.entries == []
     view.go.set()
     sink.close()
-    assert view.entries[0] == "metrics 1 {'loss': 0.5}"
+    assert len(view.entries) == 51
 
 
-def test_a_slow_view_holds_nobody_up_and_what_does_not_fit_is_counted(caplog: pytest.LogCaptureFixture):
-    view = Memory()
-    view.go.clear()
-    sink = open_sink(view, capacity=2)
-    started = time.monotonic()
-    for step in range(50):
-        sink.metrics(step, {})
-    assert time.monotonic() - started < 0.5
-    assert sink.dropped >= 47
-    view.go.set()
+def test_a_view_that_goes_away_is_told_of_once_and_gets_the_rest_when_it_is_back(
+    writer: RunWriter, caplog: pytest.LogCaptureFixture
+):
+    view = Gated()
+    sink = open_sink(writer, view)
+    report(writer, sink, 1)
+    wait_for(view, 1)
+    view.away = True
+    report(writer, sink, 2, 3)
+    deadline = time.monotonic() + 20
+    while "cannot be written" not in caplog.text:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert sink.is_behind
+    view.away = False
+    wait_for(view, 3)
     sink.close()
-    assert f"tracking dropped {sink.dropped} entries" in caplog.text
+    assert view.entries == [*(f"metrics {step} {{'loss': 0.5}}" for step in (1, 2, 3)), "closed, completed=True"]
+    assert caplog.text.count("the view cannot be written, the run goes on: connection refused. What it misses is") == 1
+    assert "the view is back and shows the run up to step 3" in caplog.text
 
 
-def test_a_broken_view_ends_nothing_and_is_logged_once(caplog: pytest.LogCaptureFixture):
-    view = Memory()
-    view.broken = True
-    sink = open_sink(view)
-    for step in range(3):
-        sink.metrics(step, {})
+def test_a_run_that_ends_meanwhile_says_what_is_not_shown(writer: RunWriter, caplog: pytest.LogCaptureFixture):
+    view = Gated()
+    view.away = True
+    sink = open_sink(writer, view)
+    report(writer, sink, 1, 2)
     sink.close()
-    assert sink.dropped == 3
-    assert "the disk is full" in caplog.text
-    assert caplog.text.count("tracking lost an entry") == 1
-    assert view.entries == ["closed, completed=True"]
+    assert sink.is_behind
+    assert "the view misses 2 steps of this run: mend it" in caplog.text
+    view.away = False
+    again = open_sink(writer, view)
+    again.close()
+    assert view.entries[:2] == ["metrics 1 {'loss': 0.5}", "metrics 2 {'loss': 0.5}"]
 
 
-def test_a_view_that_does_not_open_turns_tracking_off(caplog: pytest.LogCaptureFixture):
+def test_a_view_that_does_not_open_is_tried_again(writer: RunWriter, caplog: pytest.LogCaptureFixture):
+    view, tries = Memory(), list[int]()
+
     def refuse() -> Memory:
-        raise OSError("no route to host")
+        tries.append(1)
+        if len(tries) < 3:
+            raise OSError("no route to host")
+        return view
 
-    sink = BackgroundSink(refuse, num_steps=1, traces_per_step=1)
-    sink.metrics(1, {})
+    follower = Follower(writer.layout, refuse, traces_per_step=0)
+    sink = BackgroundSink(follower, name="the view", num_steps=1)
+    report(writer, sink, 1)
+    wait_for(view, 1)
     sink.close()
-    assert "tracking is off" in caplog.text
-    assert sink.dropped == 1
+    assert caplog.text.count("no route to host") == 1
+    assert view.entries == ["metrics 1 {'loss': 0.5}", "closed, completed=True"]
+
+
+def test_what_hangs_is_on_the_board(writer: RunWriter):
+    view, board = Gated(), ProgressBoard()
+    view.go.clear()
+    sink = open_sink(writer, view, progress=board)
+    report(writer, sink, 1)
+    deadline = time.monotonic() + 20
+    while "tracking" not in board.look():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    assert board.look()["tracking"].on == "step 1"
+    view.go.set()
+    sink.close()
+    assert board.look() == {}

@@ -1,26 +1,31 @@
 import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from turnwright.config import ResolvedConfig, RunConfig
+from tracking.running import CONFIG, create_run, write_step
 from turnwright.core.episode import Episode
-from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed
-from turnwright.core.trajectory import Trajectory
-from turnwright.rundir import Manifest, RunReader, RunWriter
-from turnwright.rundir.records import BatchGroup, BatchRecord
-from turnwright.tracking.mlflow import MlflowTarget, MlflowView, mlflow_sink, rebuild
+from turnwright.rundir import RunReader
+from turnwright.tracking import background
+from turnwright.tracking.following import num_missed
+from turnwright.tracking.mlflow import MlflowTarget, MlflowView, catch_up, mlflow_sink, rebuild
 
 mlflow = pytest.importorskip("mlflow")
 MlflowClient = mlflow.MlflowClient
 
 # Deprecations inside MLflow and its database layer are not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-
-CONFIG = ResolvedConfig(config=RunConfig.model_validate({"environment": {"name": "returns_desk"}}), sources={})
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +44,10 @@ def client(database: str) -> Any:
     return MlflowClient(tracking_uri=database)
 
 
+def history_of(client: Any, run_id: str, metric: str = "training/loss") -> list[tuple[int, float]]:
+    return [(entry.step, entry.value) for entry in client.get_metric_history(run_id, metric)]
+
+
 def traces_of(target: MlflowTarget, **arguments: str) -> list[Any]:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(target.address)
@@ -51,20 +60,19 @@ def traces_of(target: MlflowTarget, **arguments: str) -> list[Any]:
 
 @pytest.mark.slow
 def test_a_run_is_shown_with_metrics_settings_and_traces(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
-    sink = mlflow_sink(target, CONFIG, num_steps=2)
-    sink.metrics(1, {"training/loss": 0.5, "rollout/reward/mean": 0.25, "training/nothing": math.nan})
-    sink.metrics(2, {"training/loss": 0.25})
-    sink.episodes(2, group, folder="trajectories")
-    sink.close()
-    assert sink.dropped == 0
+    with create_run(target.root) as writer:
+        sink = mlflow_sink(target, CONFIG, num_steps=2)
+        writer.metrics(1, {"training/loss": 0.5, "rollout/reward/mean": 0.25, "training/nothing": math.nan})
+        sink.metrics(1, {})
+        write_step(writer, 2, group, training__loss=0.25)
+        sink.metrics(2, {})
+        sink.close()
+    assert not sink.is_behind
     experiment = client.get_experiment_by_name(target.experiment)
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status) == ("demo", "FINISHED")
     assert run.data.params["algorithm.group_size"] == str(CONFIG.config.algorithm.group_size)
-    assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "training/loss")] == [
-        (1, 0.5),
-        (2, 0.25),
-    ]
+    assert history_of(client, run.info.run_id) == [(1, 0.5), (2, 0.25)]
     assert "training/nothing" not in run.data.metrics
     assert len(traces_of(target, run_id=run.info.run_id)) == 4
 
@@ -144,17 +152,10 @@ def test_the_default_place_is_the_run_directory(tmp_path: Path):
 
 @pytest.mark.slow
 def test_mlflow_is_rebuilt_from_the_run_directory(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
-    manifest = Manifest(name="demo", created="2026-01-01T00:00:00Z", seed=1, host="here")
-    with RunWriter.create(target.root, config=CONFIG, manifest=manifest) as writer:
+    with create_run(target.root) as writer:
         writer.validation(0, group[0])
         writer.metrics(0, {"val/reward/mean": 0.75})
-        dealt = BatchGroup(number=0, task=group[0].key.task_id, domain="", epoch=0, fate="trained")
-        attempts = [Attempt(episode=episode, trajectory=Trajectory(key=episode.key)) for episode in group]
-        writer.open_group(dealt)
-        for attempt in attempts:
-            writer.attempt(dealt.number, attempt)
-        writer.close_step(BatchRecord(step=1, groups=(dealt,)), attempts)
-        writer.metrics(1, {"training/loss": 0.5})
+        write_step(writer, 1, group, training__loss=0.5)
         writer.status("finished", 1)
     stale = MlflowView(target, CONFIG)
     stale.metrics(1, {"training/loss": 77.0}, when=0.0)
@@ -167,6 +168,100 @@ def test_mlflow_is_rebuilt_from_the_run_directory(target: MlflowTarget, client: 
     assert (run.info.run_id, run.info.status) == (run_id, "FINISHED")
     assert (run.data.metrics["training/loss"], run.data.metrics["val/reward/mean"]) == (0.5, 0.75)
     assert sorted(trace.info.tags["row"] for trace in traces_of(target)) == [
-        *(f"trajectories/step_000001/{key}" for key in ("order-4#0", "order-4#1", "order-5#0")),
+        *(f"trajectories/step_000001/{key}" for key in ("order-4#10", "order-4#11", "order-5#10")),
         "validation/step_000000/order-5#1",
     ]
+    assert num_missed(RunReader(target.root).layout) == 0
+    assert catch_up(RunReader(target.root), target) == 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+class Server:
+    """A real MLflow server over an SQLite file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), "--workers", "1"]
+        store = [
+            f"--backend-store-uri=sqlite:///{self._folder / 'mlflow.db'}",
+            f"--artifacts-destination={self._folder}",
+        ]
+        with (self._folder / "server.log").open("ab") as log:
+            self._process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
+        wait_until(self.answers, seconds=120)
+
+    def answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setattr(background, "FIRST_PAUSE", 0.2)
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_at_the_start_and_at_the_end(
+    server: Server, tmp_path: Path, group: tuple[Episode, ...], caplog: pytest.LogCaptureFixture
+):
+    target = MlflowTarget(root=tmp_path / "demo", uri=server.uri)
+    with create_run(target.root) as writer:
+        sink = mlflow_sink(target, CONFIG, num_steps=4)
+
+        def step(number: int) -> None:
+            write_step(writer, number, group, training__loss=1 / number)
+            sink.metrics(number, {})
+
+        step(1)
+        wait_until(lambda: "cannot be written, the run goes on" in caplog.text, seconds=30)
+        server.start()
+        wait_until(lambda: not sink.is_behind, seconds=120)
+        step(2)
+        wait_until(lambda: not sink.is_behind, seconds=60)
+        server.kill()
+        step(3)
+        step(4)
+        sink.close()
+        writer.status("finished", 4)
+    assert sink.is_behind
+    assert caplog.text.count("cannot be written, the run goes on") == 2
+    assert f"misses 2 steps of this run: `turnwright runs mlflow {target.root}` shows the rest" in caplog.text
+    server.start()
+    assert catch_up(RunReader(target.root), target) == 2
+    assert catch_up(RunReader(target.root), target) == 0
+    client = MlflowClient(tracking_uri=server.uri)
+    experiment = client.get_experiment_by_name(target.experiment)
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert history_of(client, run.info.run_id) == [(number, 1 / number) for number in range(1, 5)]
+    assert run.info.status == "FINISHED"
+    rows = [trace.info.tags["row"] for trace in traces_of(target)]
+    assert len(rows) == len(set(rows)) == 16

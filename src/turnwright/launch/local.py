@@ -65,6 +65,7 @@ def build_components(config: RunConfig, *, model: str | None = None) -> Componen
         )
 
     passes = Passes(player.policy, pass_settings(config))
+    passes.progress = progress
     return Components(
         prototype=player.prototype,
         open_runner=runner,

@@ -1,49 +1,34 @@
 """Views of a run while it runs: the terminal, MLflow, and the log file of the process."""
 
 import logging
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from turnwright.config import ResolvedConfig
-from turnwright.core.group import Attempt
-from turnwright.core.protocols import Sink
-from turnwright.evaluation.scorers import Scorer
-from turnwright.evaluation.watch import with_score
-from turnwright.tracking.background import BackgroundSink
+from turnwright.core.protocols import UNWATCHED, Progress, Sink
 from turnwright.tracking.console import ConsoleSink
 from turnwright.tracking.mlflow import MlflowTarget, mlflow_sink
 
 
-class Views:
-    """The sinks of one run, and what hands episodes to those that show them."""
+def open_sinks(
+    resolved: ResolvedConfig, root: Path, *, num_steps: int, show: bool, progress: Progress = UNWATCHED
+) -> list[Sink]:
+    """Open the views that the configuration asks for, and the terminal where ``show`` does.
 
-    def __init__(self, scorer: Scorer | None) -> None:
-        """Take the scorer that judges validation episodes; ``open`` fills ``sinks``."""
-        self.sinks: list[Sink] = []
-        self._scorer = scorer
-        self._traces: list[BackgroundSink] = []
-
-    def open(self, resolved: ResolvedConfig, root: Path, *, num_steps: int, show: bool) -> None:
-        """Open the views that the configuration asks for, and the terminal where ``show`` does."""
-        tracking = resolved.config.tracking
-        if show:
-            self.sinks.append(ConsoleSink(num_steps=num_steps, title=root.name))
-        if tracking.mlflow:
-            target = MlflowTarget(root=root, uri=tracking.mlflow_uri, experiment=tracking.mlflow_experiment)
-            self._traces.append(mlflow_sink(target, resolved, num_steps=num_steps))
-        self.sinks += self._traces
-
-    def training(self, step: int, attempts: Sequence[Attempt]) -> None:
-        """Show the episodes of a training step."""
-        for sink in self._traces:
-            sink.episodes(step, [attempt.episode for attempt in attempts], folder="trajectories")
-
-    def validation(self, step: int, attempts: Sequence[Attempt]) -> None:
-        """Show the validation episodes after a step, with their scores."""
-        for sink in self._traces:
-            episodes = [with_score(attempt.episode, self._scorer) for attempt in attempts]
-            sink.episodes(step, episodes, folder="validation")
+    Args:
+        resolved: The run.
+        root: Its directory.
+        num_steps: Its last step.
+        show: Show it in the terminal.
+        progress: Told what those are at that have a server to wait for.
+    """
+    sinks: list[Sink] = []
+    if show:
+        sinks.append(ConsoleSink(num_steps=num_steps, title=root.name))
+    if resolved.config.tracking.mlflow:
+        sinks.append(mlflow_sink(MlflowTarget.of(root, resolved), resolved, num_steps=num_steps, progress=progress))
+    return sinks
 
 
 @contextmanager

@@ -7,6 +7,7 @@ runs/<name>/
   metrics.jsonl            one object per step    findings.jsonl     one object per finding
   tasks.jsonl              one object per task: its id and a hash of what it says
   batches.jsonl            one object per closed step: its groups, in order; a step counts from its line on
+  tracking.json            how far the view that mirrors the run shows it
   gateway.json             while a gateway is open: its address and credentials, for its owner alone
   records/000001.jsonl             what happened to each trajectory of the gateway, in order; rotated by size
   groups/000012.jsonl              an open group: how it was dealt, then each attempt the moment it ends
@@ -85,6 +86,11 @@ class RunLayout:
     def tasks(self) -> Path:
         """Ids of the run's tasks, with a hash of what each says."""
         return self.root / "tasks.jsonl"
+
+    @property
+    def tracking(self) -> Path:
+        """How far a view of the run shows it."""
+        return self.root / "tracking.json"
 
     @property
     def gateway(self) -> Path:

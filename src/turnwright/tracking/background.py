@@ -1,135 +1,103 @@
-"""BackgroundSink: a slow view of a run, written by a thread of its own so that no step waits for it.
+"""BackgroundSink: a view of a run that follows its directory in a thread of its own, so that no step waits for it.
 
-    training loop --metrics, episodes--> queue `tracking` (bounded) --> thread `tracking` --> View
+    training loop --a step is on disk--> thread `tracking` --> Follower --> view
+                                               |
+           the view fails: the run goes on, and it is tried again after a while, longer each time
 
-What does not fit into the queue is dropped and counted: a view can be made again from the run directory.
+Nothing is queued: what the view missed is read from the run directory.
 """
 
 import logging
-import queue
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Protocol
+from collections.abc import Mapping
 
-from turnwright.core.episode import Episode
-from turnwright.tracking.spans import Folder
+from turnwright.core.protocols import UNWATCHED, Progress
+from turnwright.tracking.following import Follower
 
 log = logging.getLogger(__name__)
 CLOSE_SECONDS = 60.0
-"""Longest that closing waits for what is still queued."""
-
-
-class View(Protocol):
-    """What the thread writes to; it alone calls these."""
-
-    def metrics(self, step: int, values: Mapping[str, float], *, when: float) -> None:
-        """Take the metrics of one step; ``when`` is seconds since the epoch."""
-        ...
-
-    def episode(self, episode: Episode, *, folder: Folder, step: int, ended: float) -> None:
-        """Take one ended episode; ``ended`` is seconds since the epoch."""
-        ...
-
-    def close(self, *, completed: bool) -> None:
-        """Finish; ``completed`` tells a run that reached its last step from one that was cut short."""
-        ...
-
-
-Job = Callable[[View], None]
+"""Longest that closing waits for what is not shown yet."""
+FIRST_PAUSE = 5.0
+LONGEST_PAUSE = 60.0
+PART = "tracking"
 
 
 class BackgroundSink:
-    """A Sink that never blocks and never raises: what goes wrong in the view is logged."""
+    """A Sink that never blocks and never raises: what goes wrong in the view is logged, once per outage."""
 
     def __init__(
-        self, open_view: Callable[[], View], *, num_steps: int, traces_per_step: int, capacity: int = 1024
+        self, follower: Follower, *, name: str, num_steps: int, cure: str = "", progress: Progress = UNWATCHED
     ) -> None:
-        """Start the thread.
+        """Start the thread, which begins with what the view missed before.
 
         Args:
-            open_view: opens the view, in the thread: importing and connecting can take seconds.
-            num_steps: last step of the run.
-            traces_per_step: training episodes shown per step; validation episodes are all shown.
-            capacity: entries the queue holds; one per step and one per shown episode.
+            follower: Shows the run; its view is opened in the thread, because importing and connecting take seconds.
+            name: Of the view, for messages.
+            num_steps: Last step of the run.
+            cure: What to do, once the run has ended, about steps that are not shown.
+            progress: Told of every step that is being shown.
         """
-        self.dropped = 0
-        """Entries that found the queue full or the view broken."""
-        self._traces_per_step = traces_per_step
+        self._follower = follower
+        self._name = name
         self._num_steps = num_steps
+        self._cure = cure
+        self._progress = progress
         self._last_step = -1
-        self._queue: queue.Queue[Job | None] = queue.Queue(capacity)
-        self._thread = threading.Thread(target=self._work, args=(open_view,), name="tracking", daemon=True)
+        self._woken, self._closing = threading.Event(), threading.Event()
+        self._fails = False
+        self._woken.set()
+        self._thread = threading.Thread(target=self._work, name="tracking", daemon=True)
         self._thread.start()
 
     @property
-    def queued(self) -> int:
-        """Entries that wait right now."""
-        return self._queue.qsize()
+    def is_behind(self) -> bool:
+        """Whether a step that was reported is not shown."""
+        return self._follower.step < self._last_step
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Take the metrics of one step."""
+        """Take note that a step is on disk."""
         self._last_step = step
-        now, copy = time.time(), dict(values)
-        self._put(lambda view: view.metrics(step, copy, when=now))
-
-    def episodes(self, step: int, episodes: Sequence[Episode], *, folder: Folder) -> None:
-        """Take the ended episodes of a step; of training episodes only the first few by task and attempt are kept."""
-        now = time.time()
-        for episode in select_episodes(episodes, folder=folder, traces_per_step=self._traces_per_step):
-            self._put(lambda view, episode=episode: view.episode(episode, folder=folder, step=step, ended=now))
+        self._woken.set()
 
     def close(self) -> None:
-        """Write what is queued, for at most a minute, and end the thread."""
+        """Show what is not shown yet, for at most a minute, and end the thread."""
         if not self._thread.is_alive():
             return
-        deadline = time.monotonic() + CLOSE_SECONDS
-        with suppress(queue.Full):
-            self._queue.put(None, timeout=CLOSE_SECONDS)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive():
-            log.warning("tracking is still writing after %.0f s: %d entries are left out", CLOSE_SECONDS, self.queued)
-        if self.dropped:
-            log.warning(
-                "tracking dropped %d entries: rebuild the view from the run directory to see them", self.dropped
-            )
+        self._closing.set()
+        self._woken.set()
+        self._thread.join(CLOSE_SECONDS)
+        if self.is_behind:
+            log.warning("%s misses %d steps of this run%s", self._name, self._follower.num_missed(), self._cure)
 
-    def _put(self, job: Job) -> None:
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            self.dropped += 1
-
-    def _work(self, open_view: Callable[[], View]) -> None:
-        view: View | None = None
-        try:
-            view = open_view()
-        except Exception:  # the boundary: a view that does not open must not end the run
-            log.warning("tracking is off: the view does not open", exc_info=True)
-        while (job := self._queue.get()) is not None:
-            if view is None:
-                self.dropped += 1
+    def _work(self) -> None:
+        pause, is_last = FIRST_PAUSE, False
+        while not is_last:
+            if self._fails:
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
             else:
-                self._run(job, view)
-        if view is not None:
-            completed = self._last_step >= self._num_steps
-            self._run(lambda view: view.close(completed=completed), view)
+                self._woken.wait()
+                pause = FIRST_PAUSE
+            self._woken.clear()
+            is_last = self._closing.is_set()
+            self._show()
+        if not self._fails:
+            try:
+                self._follower.close(completed=self._last_step >= self._num_steps)
+            except Exception:  # the boundary: a view that fails must not end the run
+                log.warning("%s cannot be told that the run has ended", self._name, exc_info=True)
 
-    def _run(self, job: Job, view: View) -> None:
+    def _show(self) -> None:
         try:
-            job(view)
-        except Exception:  # the boundary: a view that fails must not end the run
-            if not self.dropped:
-                log.warning("tracking lost an entry; later ones are only counted", exc_info=True)
-            self.dropped += 1
-
-
-def select_episodes(episodes: Sequence[Episode], *, folder: Folder, traces_per_step: int) -> Sequence[Episode]:
-    """Return the episodes of a step that are shown: all of validation; in training the first by task and attempt.
-
-    So a group is seen side by side, and a view that is made again shows the same episodes.
-    """
-    if folder == "validation":
-        return episodes
-    return sorted(episodes, key=lambda episode: (episode.key.task_id, episode.key.attempt))[:traces_per_step]
+            self._follower.catch_up(lambda step: self._progress.begin(PART, f"step {step}"))
+        except Exception as error:  # the boundary: a view that fails must not end the run
+            if not self._fails:
+                message = "%s cannot be written, the run goes on: %s. What it misses is shown when it is back"
+                log.warning(message, self._name, error, exc_info=log.isEnabledFor(logging.DEBUG))
+            self._fails = True
+        else:
+            if self._fails:
+                log.warning("%s is back and shows the run up to step %d", self._name, self._follower.step)
+            self._fails = False
+        finally:
+            self._progress.end(PART)

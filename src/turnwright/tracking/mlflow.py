@@ -1,7 +1,8 @@
 """MLflow as a view of a run: its metrics, its settings, and one trace per shown episode.
 
 Nothing here touches MLflow's global state (tracking address, active run, tracer), so an agent in the same process
-may use MLflow for itself. All of it can be made again from the run directory by ``rebuild``. To find traces::
+may use MLflow for itself. While MLflow is away the run goes on; what it misses is shown when it is back, at the next
+start, or by ``catch_up``. All of it can be made again from the run directory by ``rebuild``. To find traces::
 
     mlflow.set_tracking_uri("sqlite:///runs/demo/mlflow.db")
     mlflow.search_traces(locations=[experiment_id], filter_string="tags.step = '12' AND tags.outcome = 'rewarded'")
@@ -11,6 +12,7 @@ import json
 import logging
 import math
 import os
+import socket
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,12 +20,16 @@ from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from turnwright.config import ResolvedConfig
 from turnwright.core.episode import Episode
 from turnwright.core.errors import ConfigError
+from turnwright.core.protocols import UNWATCHED, Progress
+from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.reader import RunReader
-from turnwright.tracking.background import BackgroundSink, select_episodes
+from turnwright.tracking.background import BackgroundSink
+from turnwright.tracking.following import Follower, Position, missed_since, show_step, write_position
 from turnwright.tracking.spans import Folder, SpanRecord, episode_spans
 
 if TYPE_CHECKING:
@@ -35,6 +41,8 @@ _METRICS_PER_CALL = 1000
 _PARAMETERS_PER_CALL = 100
 _TAGGED = ("step", "task", "domain", "attempt", "outcome", "cause", "reward", "score", "row")
 """Attributes of an episode that traces can be searched by."""
+_CONNECT_SECONDS = 5.0
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,15 +65,42 @@ class MlflowTarget:
         """Where a new experiment keeps files; None leaves it to the server."""
         return None if self.uri else (self.root.resolve() / "mlflow_artifacts").as_uri()
 
+    @classmethod
+    def of(cls, root: Path, config: ResolvedConfig) -> "MlflowTarget":
+        """Return where a run is shown by its configuration."""
+        tracking = config.config.tracking
+        return cls(root=root, uri=tracking.mlflow_uri, experiment=tracking.mlflow_experiment)
 
-def mlflow_sink(target: MlflowTarget, config: ResolvedConfig, *, num_steps: int) -> BackgroundSink:
+
+def mlflow_sink(
+    target: MlflowTarget, config: ResolvedConfig, *, num_steps: int, progress: Progress = UNWATCHED
+) -> BackgroundSink:
     """Return a sink that shows a run in MLflow; raises ConfigError when MLflow is not installed."""
     _require_mlflow()
     return BackgroundSink(
-        lambda: MlflowView(target, config),
+        _follower(target, config),
+        name=f"MLflow ({target.address})",
         num_steps=num_steps,
-        traces_per_step=config.config.tracking.traces_per_step,
+        cure=f": `{catch_up_command(target.root)}` shows the rest",
+        progress=progress,
     )
+
+
+def catch_up_command(root: Path) -> str:
+    """Return the command that shows what MLflow missed of a run."""
+    return f"turnwright runs mlflow {root}"
+
+
+def catch_up(reader: RunReader, target: MlflowTarget) -> int:
+    """Show in MLflow what it missed of a run that has ended; returns the number of steps.
+
+    Raises whatever MLflow raises; calling it again goes on from there.
+    """
+    _require_mlflow()
+    follower, steps = _follower(target, reader.config()), list[int]()
+    follower.catch_up(steps.append)
+    follower.close(completed=_is_complete(reader))
+    return len(steps)
 
 
 def rebuild(reader: RunReader, target: MlflowTarget, *, traces_per_step: int | None = None) -> str:
@@ -80,22 +115,32 @@ def rebuild(reader: RunReader, target: MlflowTarget, *, traces_per_step: int | N
     config = reader.config()
     traces_per_step = config.config.tracking.traces_per_step if traces_per_step is None else traces_per_step
     view = MlflowView(target, config, replace=True)
-    when: dict[int, float] = {}
-    for record in reader.metrics():
-        step = int(record.pop("step"))
-        when[step] = record.pop("time")
-        view.metrics(step, record, when=when[step])
-    last = max(when.values(), default=0.0)
-    for step in reader.episode_steps():
-        episodes = list(reader.episodes(step))
-        for episode in select_episodes(episodes, folder="trajectories", traces_per_step=traces_per_step):
-            view.episode(episode, folder="trajectories", step=step, ended=when.get(step, last))
-    for step in reader.validation_steps():
-        for episode in reader.validation(step):
-            view.episode(episode, folder="validation", step=step, ended=when.get(step, last))
-    status = reader.status()
-    view.close(completed=status is not None and status.phase == "finished")
+    write_position(reader.layout, Position())
+    for missed in missed_since(reader.layout, 0):
+        show_step(view, reader, missed.step, missed.values, missed.time, traces_per_step=traces_per_step)
+        write_position(reader.layout, Position(view=view.name, offset=missed.end))
+    view.close(completed=_is_complete(reader))
     return view.run_id
+
+
+def _follower(target: MlflowTarget, config: ResolvedConfig) -> Follower:
+    def open_view() -> MlflowView:
+        _require_answer(target.address)
+        return MlflowView(target, config)
+
+    return Follower(RunLayout(target.root), open_view, traces_per_step=config.config.tracking.traces_per_step)
+
+
+def _is_complete(reader: RunReader) -> bool:
+    status = reader.status()
+    return status is not None and status.phase == "finished"
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError when nothing listens at a tracking server's address: MLflow itself would try for minutes."""
+    url = urlsplit(address)
+    if url.scheme in _PORTS and url.hostname is not None:
+        socket.create_connection((url.hostname, url.port or _PORTS[url.scheme]), _CONNECT_SECONDS).close()
 
 
 class MlflowView:
@@ -115,6 +160,7 @@ class MlflowView:
         from mlflow.tracing.client import TracingClient
         from mlflow.tracking import MlflowClient
 
+        self._address = target.address
         self._client = MlflowClient(tracking_uri=target.address)
         self._traces = TracingClient(target.address)
         experiment = self._client.get_experiment_by_name(target.experiment)
@@ -135,10 +181,16 @@ class MlflowView:
         self.run_id = run.info.run_id
         self._log_parameters(config)
 
+    @property
+    def name(self) -> str:
+        """The address, and the run there."""
+        return f"{self._address} {self.run_id}"
+
     def metrics(self, step: int, values: Mapping[str, float], *, when: float) -> None:
         """Log the metrics of one step, in one call; values that are not finite are left out."""
         from mlflow.entities import Metric
 
+        _require_answer(self._address)
         milliseconds = int(when * 1000)
         found = [Metric(name, value, milliseconds, step) for name, value in values.items() if math.isfinite(value)]
         for start in range(0, len(found), _METRICS_PER_CALL):
