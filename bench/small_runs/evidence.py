@@ -60,8 +60,13 @@ class Final:
     """Steps whose metrics are missing or there more than once."""
     weights: str
     """SHA-256 of the last checkpoint's weights."""
-    reward: float
-    """Mean over the attempts of all steps."""
+    rewards: tuple[float, ...]
+    """Of the attempts of all steps."""
+
+    @property
+    def reward(self) -> float:
+        """Their mean."""
+        return sum(self.rewards) / max(1, len(self.rewards))
 
 
 def on_disk(root: Path) -> frozenset[Ended]:
@@ -82,7 +87,6 @@ def final(root: Path, *, steps: int) -> Final:
     run = RunReader(root)
     attempts = {batch.step: tuple(run.attempts(batch.step)) for batch in run.batches()}
     rewards = [_reward(attempt) for step in attempts.values() for attempt in step]
-    valued = [reward for reward in rewards if reward is not None]
     counted = Counter(_steps_of_metrics(run.layout))
     return Final(
         attempts=frozenset(ended for step in attempts.values() for ended in _ended(step)),
@@ -90,7 +94,7 @@ def final(root: Path, *, steps: int) -> Final:
         metrics=tuple(_of_the_run(step) for step in run.metrics()),
         missing_steps=tuple(step for step in range(1, steps + 1) if counted[step] != 1),
         weights=_hash_weights(run.layout, steps),
-        reward=sum(valued) / max(1, len(valued)),
+        rewards=tuple(reward for reward in rewards if reward is not None),
     )
 
 

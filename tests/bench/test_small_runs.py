@@ -104,7 +104,7 @@ def test_two_runs_differ_where_a_number_or_a_weight_does_and_not_in_the_clock(lo
         metrics=({"step": 1.0, "training/loss": 0.1, "training/ratio/max": float("nan")},),
         missing_steps=(),
         weights="ab",
-        reward=0.0,
+        rewards=(),
     )
     assert chaos.difference(one, one) == ""
     other = replace(one, metrics=({"step": 1.0, "training/loss": 0.1 + 1e-16, "training/ratio/max": float("nan")},))
