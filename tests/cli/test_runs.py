@@ -95,3 +95,28 @@ def test_an_unknown_run_is_one_clean_message(turnwright: Command, runs: Path) ->
     assert (result.code, result.out) == (2, "")
     assert result.err.startswith("error: no run 'frist'")
     assert "did you mean first?" in result.err
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_mlflow_is_shown_what_it_missed_and_all_of_it_anew(turnwright: Command, runs: Path) -> None:
+    pytest.importorskip("mlflow")
+    first = turnwright("runs", "mlflow", "first", "--dir", runs).out
+    assert first.startswith("2 steps were missing at sqlite:///")
+    assert turnwright("runs", "mlflow", "first", "--dir", runs).out.startswith("0 steps were missing")
+    assert "is made anew" in turnwright("runs", "mlflow", "first", "--dir", runs, "--rebuild").out
+    assert turnwright("runs", "mlflow", "first", "--dir", runs).out.startswith("0 steps were missing")
+
+
+def test_mlflow_that_is_away_or_a_run_that_is_written_is_one_clean_message(turnwright: Command, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    tracking = {"mlflow": True, "mlflow_uri": "http://127.0.0.1:1"}
+    config = resolve_values({"environment": {"name": "orders"}, "tracking": tracking}, source="run.toml")
+    root = tmp_path / "first"
+    with RunWriter.create(root, config=config, manifest=collect_manifest(name="first", seed=7)):
+        result = turnwright("runs", "mlflow", root)
+        assert (result.code, "is being written" in result.err) == (2, True)
+    result = turnwright("runs", "mlflow", root)
+    assert (result.code, result.out) == (1, "")
+    assert "nothing answers at http://127.0.0.1:1" in result.err
+    assert "start the server of tracking.mlflow_uri" in result.err

@@ -1,4 +1,4 @@
-"""``turnwright runs``: list, show and prune run directories."""
+"""``turnwright runs``: list, show and prune run directories, and show MLflow what it missed of one."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from turnwright.cli.output import AsJson, human_bytes, print_json, print_table
+from turnwright.core.errors import RunDirectoryError, TurnwrightError
 from turnwright.rundir import RunReader, find_run, list_runs, prunable, prune, summarise
 from turnwright.rundir.checkpoints import promoted, verify
 
-app = typer.Typer(help="List, show and prune run directories.", no_args_is_help=True)
+app = typer.Typer(help="List, show and prune run directories; show MLflow what it missed.", no_args_is_help=True)
 
 OutputDir = Annotated[Path, typer.Option("--dir", help="Folder that holds the runs.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name or path of a run.")]
@@ -85,6 +86,34 @@ def prune_command(
         print(f"nothing to delete in '{root}'")
     elif not dry_run:
         print(f"freed {human_bytes(prune(root, paths))}")
+
+
+@app.command("mlflow")
+def mlflow_command(
+    run: RunName,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Take back what is shown and show all of it anew.")
+    ] = False,
+    output_dir: OutputDir = RUNS,
+) -> None:
+    """Show in MLflow what it missed of a run, because it was away."""
+    # Imported here: MLflow takes seconds.
+    from turnwright.tracking import mlflow
+
+    reader = RunReader(find_run(run, output_dir))
+    if reader.is_running():
+        raise RunDirectoryError(
+            f"run '{reader.layout.root}' is being written: it shows MLflow what it missed by itself"
+        )
+    target = mlflow.MlflowTarget.of(reader.layout.root, reader.config())
+    try:
+        if rebuild:
+            print(f"run {mlflow.rebuild(reader, target)} at {target.address} is made anew")
+        else:
+            print(f"{mlflow.catch_up(reader, target)} steps were missing at {target.address} and are shown now")
+    except ConnectionError as error:
+        message = f"{error}: start the server of tracking.mlflow_uri, then call this again; nothing is lost meanwhile"
+        raise TurnwrightError(message) from None
 
 
 def _first_and_last(metrics: list[dict[str, float]]) -> list[tuple[str, str, str]]:

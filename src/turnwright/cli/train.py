@@ -12,6 +12,7 @@ from turnwright.core.errors import ConfigError
 from turnwright.launch.resumption import Resumption, find_parent, plan_resumption, resolve_from
 from turnwright.rundir import RunLayout, RunReader, find_run
 from turnwright.rundir.checkpoints import promoted
+from turnwright.tracking.following import num_missed
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells expect it."""
@@ -103,6 +104,9 @@ def _say_next(run: Path, base: str) -> None:
     print(f"  turnwright eval {_quote(tuned)} --run {where} --name tuned")
     print(f"  turnwright compare {_quote(run / 'evaluations' / 'base')} {_quote(run / 'evaluations' / 'tuned')}")
     print(f"  turnwright report {where}")
+    missed = num_missed(RunLayout(run)) if RunReader(run).config().config.tracking.mlflow else 0
+    if missed:
+        print(f"MLflow was away and misses {missed} steps: turnwright runs mlflow {where}")
 
 
 def _quote(path: Path) -> str:

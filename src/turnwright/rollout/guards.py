@@ -1,26 +1,9 @@
 """Guards: what a step collected in, a run that had better stop out."""
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 from turnwright.core.errors import TrainingError
-from turnwright.core.group import Attempt
-from turnwright.core.outcome import Failed
 from turnwright.rollout.repetition import Repetition, describe_worst
-
-
-def require_few_failures(step: int, attempts: Sequence[Attempt], *, limit: float) -> None:
-    """Raise TrainingError when more than ``limit`` of a step's attempts failed for good."""
-    failures = [attempt.episode.outcome for attempt in attempts if isinstance(attempt.episode.outcome, Failed)]
-    share = len(failures) / len(attempts)
-    if share <= limit:
-        return
-    causes = Counter(failure.cause for failure in failures).most_common(3)
-    raise TrainingError(
-        f"step {step}: {share:.0%} of the attempts failed, more than rollout.max_failed_fraction = {limit:g}; "
-        f"causes: {', '.join(f'{cause} ({count})' for cause, count in causes)}; for example: {failures[0].detail}. "
-        "Mend the environment or the agent, then continue with --resume"
-    )
 
 
 def require_few_repetitions(

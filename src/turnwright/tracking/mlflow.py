@@ -94,7 +94,7 @@ def catch_up_command(root: Path) -> str:
 def catch_up(reader: RunReader, target: MlflowTarget) -> int:
     """Show in MLflow what it missed of a run that has ended; returns the number of steps.
 
-    Raises whatever MLflow raises; calling it again goes on from there.
+    Raises ConnectionError while its server is away, and whatever MLflow raises; calling it again goes on from there.
     """
     _require_mlflow()
     follower, steps = _follower(target, reader.config()), list[int]()
@@ -110,8 +110,11 @@ def rebuild(reader: RunReader, target: MlflowTarget, *, traces_per_step: int | N
         reader: the run.
         target: where to show it.
         traces_per_step: training episodes shown per step; None = as configured.
+
+    Raises ConnectionError while its server is away, and whatever MLflow raises.
     """
     _require_mlflow()
+    _require_answer(target.address)
     config = reader.config()
     traces_per_step = config.config.tracking.traces_per_step if traces_per_step is None else traces_per_step
     view = MlflowView(target, config, replace=True)
@@ -137,10 +140,13 @@ def _is_complete(reader: RunReader) -> bool:
 
 
 def _require_answer(address: str) -> None:
-    """Raise OSError when nothing listens at a tracking server's address: MLflow itself would try for minutes."""
+    """Raise ConnectionError when nothing listens at the address of a server: MLflow itself would try for minutes."""
     url = urlsplit(address)
     if url.scheme in _PORTS and url.hostname is not None:
-        socket.create_connection((url.hostname, url.port or _PORTS[url.scheme]), _CONNECT_SECONDS).close()
+        try:
+            socket.create_connection((url.hostname, url.port or _PORTS[url.scheme]), _CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ConnectionError(f"nothing answers at {address} ({error})") from None
 
 
 class MlflowView:
