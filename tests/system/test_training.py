@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from system.conftest import Turnwright, WriteRecipe
-from turnwright.rundir import RunReader
+from turnwright.rundir import RunLayout, RunReader
+from turnwright.rundir.checkpoints import promoted
+from turnwright.rundir.layout import step_of
 
 pytestmark = pytest.mark.slow
 UNEQUAL = ("timing_s/", "busy_s/", "cost/", "time", "training/peak_memory_mb")
@@ -43,7 +45,9 @@ def test_a_run_trains_is_evaluated_compared_and_reported(
         done = turnwright(*line.split()[1:])
         assert (done.code, done.err) == (0, ""), line
     base, tuned = (json.loads((run / "evaluations" / name / "result.json").read_text()) for name in ("base", "tuned"))
-    assert (base["step"], tuned["step"]) == (None, 2)
+    deployed = promoted(RunLayout(run))
+    assert deployed is not None
+    assert (base["step"], tuned["step"], tuned["checkpoint"]) == (None, step_of(deployed), str(deployed))
     assert base["checkpoint"] == str(small_model)
     assert base["tasks_hash"] == tuned["tasks_hash"]
     assert (run / "report.html").stat().st_size > 10_000
