@@ -197,7 +197,7 @@ class Server:
         ]
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen([*command, *store], stdout=log, stderr=log, start_new_session=True)
-        wait_until(self.answers, seconds=120)
+        wait_until(self.answers, seconds=400)
 
     def answers(self) -> bool:
         try:
@@ -242,11 +242,11 @@ def test_a_server_that_is_away_at_the_start_and_at_the_end(
             sink.metrics(number, {})
 
         step(1)
-        wait_until(lambda: "cannot be written, the run goes on" in caplog.text, seconds=30)
+        wait_until(lambda: "cannot be written, the run goes on" in caplog.text, seconds=400)
         server.start()
-        wait_until(lambda: not sink.is_behind, seconds=120)
+        wait_until(lambda: not sink.is_behind, seconds=400)
         step(2)
-        wait_until(lambda: not sink.is_behind, seconds=60)
+        wait_until(lambda: not sink.is_behind, seconds=400)
         server.kill()
         step(3)
         step(4)
