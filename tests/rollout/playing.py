@@ -15,10 +15,16 @@ from turnwright.core.task import Task
 from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
 from turnwright.gateway.recorder import SamplingLimits
 from turnwright.inference.scripted import ScriptedEngine
+from turnwright.learner.batch import BatchSettings, is_live
 from turnwright.policies.tokenizer import build_tokenizer
 from turnwright.rollout.attempts import CollectorSettings, Wanted
-from turnwright.rollout.batches import Batches
+from turnwright.rollout.batches import Batches, Dealer
+from turnwright.rollout.concurrency import Concurrency
+from turnwright.rollout.pool import AttemptPool
+from turnwright.rollout.repetition import RepetitionSettings
 from turnwright.rollout.runner import EpisodeLimits
+from turnwright.rollout.staleness import StalenessBound
+from turnwright.rollout.stream import GroupStream, Journal, StreamSettings
 from turnwright.rundir.records import BatchGroup, OpenGroup
 
 TOKENIZER = build_tokenizer(["done"] * 9, 300)
@@ -143,3 +149,34 @@ def make_batches(names: Sequence[str], domains: Sequence[str] = (), *, size: int
         "schedule": {"max_steps": steps, "max_epochs": None, "val_every": 0, "save_every": 0},
     }
     return Batches(resolve_values(values, source="test").config, tasks)
+
+
+def open_stream(
+    player: Player,
+    batches: Batches,
+    journal: Journal,
+    *,
+    most_off_policy: int = 0,
+    group_size: int = 2,
+    fill_rounds: int = 0,
+    wait: float = 60.0,
+    limit: int = 99,
+    dealt: Sequence[BatchGroup] = (),
+) -> GroupStream:
+    """Return a stream over a player; ``dealt`` = what was dealt before."""
+    dealer = Dealer(batches)
+    dealer.restore(dealt)
+    return GroupStream(
+        dealer,
+        AttemptPool(player, Concurrency.start(lowest=limit, highest=limit)),
+        StalenessBound(batch_size=batches.size, max_steps_off_policy=most_off_policy),
+        StreamSettings(
+            group_size=group_size,
+            episodes=EPISODES,
+            fill_rounds=fill_rounds,
+            repetition=RepetitionSettings(max_repeated_tokens=6),
+            straggler_wait_seconds=wait,
+        ),
+        is_live=lambda group: is_live(group, BatchSettings()),
+        journal=journal,
+    )

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout.playing import Notebook, Play, Player, make_batches
-from rollout.test_stream import open_stream
+from rollout.playing import Notebook, Play, Player, make_batches, open_stream
 from rollout.virtual_time import run
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt

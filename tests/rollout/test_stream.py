@@ -6,22 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from rollout.playing import EPISODES, Notebook, Play, Player, StrictEngine, make_batches
+from rollout.playing import Notebook, Play, Player, StrictEngine, make_batches, open_stream
 from rollout.virtual_time import run
 from turnwright.core.episode import EpisodeKey
 from turnwright.core.errors import AlignmentError, StalenessError
 from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed, Outcome, Rewarded
-from turnwright.learner.batch import BatchSettings, is_live
 from turnwright.rollout.attempts import Wanted
 from turnwright.rollout.batches import Batches, Dealer
-from turnwright.rollout.concurrency import Concurrency
 from turnwright.rollout.filling import MadeGroup, StepGroups
-from turnwright.rollout.pool import AttemptPool
-from turnwright.rollout.repetition import RepetitionSettings
-from turnwright.rollout.staleness import StalenessBound
-from turnwright.rollout.stream import GroupStream, Journal, StreamSettings
-from turnwright.rundir.records import BatchGroup, OpenGroup
+from turnwright.rollout.stream import GroupStream
+from turnwright.rundir.records import OpenGroup
 
 LOOP = (7, 8) * 4
 
@@ -35,36 +30,6 @@ def by_name(wanted: Wanted) -> Play:
     if not name.startswith("broken"):
         outcome = Rewarded(value=float(name.startswith(("good", "loop"))))
     return Play(outcome=outcome, tokens=LOOP if name.startswith("loop") else (3, 4))
-
-
-def open_stream(
-    player: Player,
-    batches: Batches,
-    journal: Journal,
-    *,
-    most_off_policy: int = 0,
-    group_size: int = 2,
-    fill_rounds: int = 0,
-    wait: float = 60.0,
-    limit: int = 99,
-    dealt: Sequence[BatchGroup] = (),
-) -> GroupStream:
-    dealer = Dealer(batches)
-    dealer.restore(dealt)
-    return GroupStream(
-        dealer,
-        AttemptPool(player, Concurrency.start(lowest=limit, highest=limit)),
-        StalenessBound(batch_size=batches.size, max_steps_off_policy=most_off_policy),
-        StreamSettings(
-            group_size=group_size,
-            episodes=EPISODES,
-            fill_rounds=fill_rounds,
-            repetition=RepetitionSettings(max_repeated_tokens=6),
-            straggler_wait_seconds=wait,
-        ),
-        is_live=lambda group: is_live(group, BatchSettings()),
-        journal=journal,
-    )
 
 
 def collect(
