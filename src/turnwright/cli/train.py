@@ -63,7 +63,7 @@ def _continue(plan: Resumption, *, dry_run: bool) -> None:
     for line in plan.describe():
         print(line)
     if dry_run:
-        _print_plan(plan.config)
+        _print_plan(plan.config, run=plan.run)
         return
     from turnwright.launch.local import resume
 
@@ -80,12 +80,17 @@ def _continue(plan: Resumption, *, dry_run: bool) -> None:
         _say_next(plan.run, plan.config.config.model.path)
 
 
-def _print_plan(resolved: ResolvedConfig) -> None:
+def _print_plan(resolved: ResolvedConfig, *, run: Path | None = None) -> None:
+    """Print what a new run would do, or one that goes on: that is refused then as it would be."""
+    from turnwright.launch.identity import require_same_run
     from turnwright.launch.local import build_components
     from turnwright.launch.plan import plan_run
 
     print(resolved.describe())
-    print(f"\n{plan_run(build_components(resolved.config), resolved.config).describe()}")
+    components = build_components(resolved.config)
+    if run is not None:
+        require_same_run(run, components, step=0)
+    print(f"\n{plan_run(components, resolved.config).describe()}")
 
 
 def _say_interrupted(run: Path | None) -> None:
