@@ -385,28 +385,39 @@ def test_a_group_that_was_ready_goes_back_to_work_for_its_failed_attempts() -> N
     assert [key.attempt for key in player.played] == [0, 1, 1]
 
 
-@pytest.mark.parametrize("where", ["runner", "journal"])
-def test_what_breaks_in_a_task_is_raised_where_groups_are_waited_for(where: str) -> None:
-    batches = make_batches([f"t{n}" for n in range(8)])
+class Full(Notebook):
+    def attempt(self, number: int, attempt: Attempt) -> None:
+        raise OSError("no space left on device")
 
-    class Full(Notebook):
-        def attempt(self, number: int, attempt: Attempt) -> None:
-            raise OSError("no space left on device")
 
-    def misaligned(wanted: Wanted) -> Play:
-        raise AlignmentError("prompt ids")
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (None, OSError, "no space"),
+        (AlignmentError("prompt ids"), AlignmentError, "prompt ids"),
+        (asyncio.CancelledError(), RuntimeError, r"attempt t\d#\d was cancelled from within"),
+    ],
+)
+def test_what_breaks_in_a_task_is_raised_where_groups_are_waited_for(
+    raised: BaseException | None, expected: type[BaseException], message: str
+) -> None:
+    batches, player = make_batches([f"t{n}" for n in range(8)]), timed({})
 
-    player = Player(play=misaligned) if where == "runner" else timed({})
-    journal = Notebook() if where == "runner" else Full()
+    def play(wanted: Wanted) -> Play:
+        if raised is not None and wanted.attempt == 1:
+            raise raised
+        return Play(outcome=Rewarded(value=1.0), pause=1.0)
 
-    async def play() -> bool:
-        with pytest.raises(AlignmentError if where == "runner" else OSError, match=r"prompt ids|no space"):
-            async with open_stream(player, batches, journal, most_off_policy=2, limit=4) as stream:
-                await stream.next_groups(1)
-        assert stream.ledger.num_in_flight == 0
+    player.play = play
+
+    async def learn() -> bool:
+        with pytest.raises(expected, match=message):
+            async with open_stream(player, batches, Notebook() if raised else Full(), most_off_policy=2, limit=4) as it:
+                await it.next_groups(1)
+        assert it.ledger.num_in_flight == 0
         return asyncio.all_tasks() == {asyncio.current_task()}
 
-    assert run(play())
+    assert run(learn())
     assert not player.engine.open_episodes
 
 

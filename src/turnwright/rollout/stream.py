@@ -286,11 +286,19 @@ class GroupStream:
 
     def _submit(self, work: _Work, wanted: Sequence[Wanted]) -> None:
         made = self._pool.submit(wanted, self._settings.episodes, partial(self._ended, work), self.ledger.dispatch)
-        for future in made:
-            future.add_done_callback(self._watch)
+        for one, future in zip(wanted, made, strict=True):
+            future.add_done_callback(partial(self._watch, work, one.key))
 
-    def _watch(self, future: "asyncio.Future[Attempt]") -> None:
-        if not future.cancelled() and (error := future.exception()) is not None:
+    def _watch(self, work: _Work, key: EpisodeKey, future: "asyncio.Future[Attempt]") -> None:
+        """Keep what broke for whoever waits for groups."""
+        if not future.cancelled():
+            error = future.exception()
+        elif work.dealt.number in self._groups:
+            # Whoever waited for this attempt would wait for ever.
+            error = RuntimeError(f"attempt {key} was cancelled from within: a runner must end what breaks as Failed")
+        else:
+            error = None
+        if error is not None:
             self._failure = self._failure or error
             self._changed.set()
 
