@@ -9,9 +9,8 @@ PAGE_BYTES = 4096
 ROLES = (
     ("small_runs/agent.py", "agent"),
     ("small_runs/tool_server.py", "tool server"),
-    ("resource_tracker", "resource tracker"),
-    ("multiprocessing", "engine"),
-    ("turnwright", "controller"),
+    ("turnwright.inference.worker", "engine"),
+    ("turnwright.cli", "controller"),
 )
 """What a process is by what stands in its command line; the first that fits."""
 
