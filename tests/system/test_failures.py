@@ -24,17 +24,18 @@ def test_a_tool_that_raises_fails_the_episode_and_is_named(turnwright: Turnwrigh
     assert "the shelf is empty" in " ".join(checked.out.split())
 
 
-def test_a_run_whose_environment_always_breaks_stops_and_keeps_the_attempts(
+def test_a_run_whose_grader_always_breaks_stops_at_once_and_keeps_the_attempts(
     turnwright: Turnwright, write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     settings = ("run.name=broken", "schedule.val_every=0", "rollout.rollout_max_retries=1")
     done = turnwright("train", write_recipe("RaisingReward"), *settings)
     assert done.code == 1
-    assert "100% of the attempts failed" in done.err
-    assert "no replies to divide by" in done.err
+    assert "2 of the last 2 attempts failed, more than 20% of 8 (rollout.max_failed_fraction)" in done.err
+    assert "causes: grader_error (2); for example: ZeroDivisionError: no replies to divide by" in done.err
+    assert "Time does not cure that" in done.err
     run = RunReader(tmp_path / "runs" / "broken")
-    episodes = list(run.episodes(1))
-    assert len(episodes) == 8
+    episodes = [attempt.episode for group in run.open_groups() for attempt in group.attempts]
+    assert len(episodes) >= 2
     assert all(isinstance(episode.outcome, Failed) for episode in episodes)
     assert {episode.metadata["retries"] for episode in episodes} == {"1"}
     status = run.status()
