@@ -349,7 +349,7 @@ def test_a_pause_holds_everything_back_and_failed_attempts_can_be_made_again() -
             # The fourth attempt was not begun: three ran at once.
             assert len(player.played) == 3
             broken[0] = False
-            stream.make_again({attempt.episode.key for _, attempt in notebook.attempts})
+            stream.make_again()
             stream.go_on()
             groups = await waiting
             ledger = stream.ledger
@@ -376,7 +376,7 @@ def test_a_group_that_was_ready_goes_back_to_work_for_its_failed_attempts() -> N
             await asyncio.sleep(1)
             assert stream.metrics()["rollout/ready_groups"] == 1.0
             broken[0] = False
-            stream.make_again(player.played)
+            stream.make_again()
             assert stream.metrics()["rollout/ready_groups"] == 0.0
             return await stream.next_groups(1)
 

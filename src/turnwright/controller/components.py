@@ -16,7 +16,7 @@ from turnwright.learner.reference import Reference
 from turnwright.learner.step import StepSettings
 from turnwright.models.load import Policy
 from turnwright.rendering.renderer import Renderer
-from turnwright.rollout.collector import EpisodeRunner
+from turnwright.rollout.attempts import EpisodeRunner
 from turnwright.rollout.runner import EpisodeLimits
 
 

@@ -6,7 +6,6 @@ attempt ends --disk--> FailurePause --too many failed--> stream held --probe aft
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from turnwright.core.episode import EpisodeKey
 from turnwright.core.group import Attempt
 from turnwright.core.outcome import Failed, Outcome
 from turnwright.rollout.attempts import Wanted
@@ -41,7 +40,8 @@ class Pausing:
         self._probe = probe
         self._say = say
         self._stream: GroupStream | None = None
-        self._failed: dict[EpisodeKey, Wanted] = {}
+        self._failed: Wanted | None = None
+        """The last attempt that failed."""
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, stream: GroupStream) -> None:
@@ -57,7 +57,7 @@ class Pausing:
         self._writer.attempt(number, attempt)
         key, outcome = attempt.episode.key, attempt.episode.outcome
         if isinstance(outcome, Failed):
-            self._failed[key] = Wanted(task=attempt.episode.task, attempt=key.attempt)
+            self._failed = Wanted(task=attempt.episode.task, attempt=key.attempt)
         self.pause.ended(outcome, asyncio.get_running_loop().time())
         if self.pause.is_paused and self._task is None and self._stream is not None:
             self._stream.hold()
@@ -76,10 +76,11 @@ class Pausing:
         except Exception as error:  # the boundary to whoever waits for groups
             self.gave_up.set_exception(error)
             return
-        failed, self._failed, self._task = self._failed, {}, None
-        stream.make_again(failed.keys())
+        self._task = None
+        stream.make_again()
         stream.go_on()
         self._say("")
 
     async def _try_again(self) -> Outcome:
-        return await self._probe(next(reversed(self._failed.values())))
+        assert self._failed is not None, "a pause begins with a failure"
+        return await self._probe(self._failed)

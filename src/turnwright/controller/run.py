@@ -30,6 +30,7 @@ from turnwright.controller.components import Components
 from turnwright.controller.description import Description
 from turnwright.controller.groups import open_stream
 from turnwright.controller.learning import Learning
+from turnwright.controller.offloop import off_the_loop
 from turnwright.controller.pausing import Pausing
 from turnwright.controller.pulse import Pulse
 from turnwright.controller.replay import Continuation, read_step
@@ -121,16 +122,16 @@ class Controller:
                 await self._loop(start)
             self.stopped = self._step_now < self.batches.total
             if self.stopped and self._step_now:
-                self._save(self._step_now)
+                await self._save(self._step_now)
             self._pulse.end("stopped" if self.stopped else "finished", self._step_now)
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
             self._pulse.end("stopped" if stopped else "failed", self._step_now, message=repr(error))
             raise
         finally:
-            self._saving.promote()
+            await self._learning.close()
             await self.components.engine.close()
-            self._learning.close()
+            self._saving.promote()
             for sink in self.sinks:
                 sink.close()
 
@@ -156,6 +157,7 @@ class Controller:
                         break
                     self._step_now += 1
                     await self._step(self._step_now, groups, runner, stream)
+                await self._learning.settle()
 
     # ------------------------------------------------------------------ groups
 
@@ -180,10 +182,11 @@ class Controller:
     async def _step(self, step: int, groups: StepGroups, runner: EpisodeRunner, stream: GroupStream) -> None:
         """Train on the groups of a step, publish, validate, save and report."""
         self._require_health(step, groups)
-        self.writer.close_step(groups.record(step), groups.attempts)
+        await off_the_loop(lambda: self.writer.close_step(groups.record(step), groups.attempts))
         self._pulse.say("update", step)
-        metrics = await self._learning.train(step, groups.trainable, runner)
         overlapping = self.config.async_config.max_steps_off_policy > 0
+        patient = overlapping and step < self.batches.total
+        metrics = await self._learning.train(step, groups.trainable, runner, patient=patient)
         if overlapping:
             stream.published(step)
         metrics |= self._describe.of_step(groups) | stream.metrics() | self._progress(step, groups)
@@ -196,11 +199,11 @@ class Controller:
         """Train a step again whose weights were lost, from the groups that are on disk."""
         self._pulse.say("replay", step)
         groups = read_step(RunReader(self.writer.layout.root), step, self.batches, self.config)
-        metrics = await self._learning.train(step, groups.trainable, runner)
+        metrics = await self._learning.train(step, groups.trainable, runner, patient=False)
         metrics |= self._describe.of_step(groups) | self._progress(step, groups)
         if step in start.reported:
             if self._is_due(step, self.config.schedule.save_every):
-                self._save(step)
+                await self._save(step)
             # What doing it again took belongs to no step.
             self._timeline.take()
             return
@@ -216,7 +219,7 @@ class Controller:
             self._report(step, metrics | self._timeline.metrics())
 
         if self._is_due(step, self.config.schedule.save_every):
-            self._save(step, report)
+            await self._save(step, report)
         else:
             report()
 
@@ -240,9 +243,9 @@ class Controller:
             return {}
         return self._describe.of_validation(groups)
 
-    def _save(self, step: int, report: Callable[[], None] = lambda: None) -> None:
+    async def _save(self, step: int, report: Callable[[], None] = lambda: None) -> None:
         self._pulse.say("checkpoint", step)
-        self._saving.save(step, report)
+        await self._saving.save(step, report)
 
     def _say_paused(self, message: str) -> None:
         """Say in the status what a paused run waits for, or that it goes on."""

@@ -28,8 +28,8 @@ from turnwright.launch.rollouts import open_runner
 from turnwright.launch.views import log_to, open_sinks
 from turnwright.learner.optimizer import Optimizer
 from turnwright.learner.passes import Passes
+from turnwright.rollout.attempts import EpisodeRunner
 from turnwright.rollout.batches import Batches
-from turnwright.rollout.collector import EpisodeRunner
 from turnwright.rundir.checkpoints import newest_intact, promote
 from turnwright.rundir.groups import keys_of
 from turnwright.rundir.manifest import collect_manifest

@@ -22,7 +22,7 @@ Nothing starts before the first of the two is called.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -223,11 +223,10 @@ class GroupStream:
         self._is_held = True
         self._pool.hold()
 
-    def make_again(self, keys: Collection[EpisodeKey]) -> None:
-        """Make failed attempts again, those of groups that no step has taken yet; others are ignored."""
+    def make_again(self) -> None:
+        """Make the failed attempts again of groups that no step has taken yet."""
         for work in self._groups.values():
-            failed = [one for one in work.attempts if isinstance(one.episode.outcome, Failed)]
-            again = [one.episode.key for one in failed if one.episode.key in keys]
+            again = [one.episode.key for one in work.attempts if isinstance(one.episode.outcome, Failed)]
             if not again:
                 continue
             for key in again:
