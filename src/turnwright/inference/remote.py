@@ -44,6 +44,8 @@ from turnwright.inference.wire import (
 )
 from turnwright.models.publication import Publication, Publisher
 
+PASSES = "passes in a process of its own"
+
 
 class RunningWorker(Protocol):
     """Whoever answers at the other end of a pair of sockets; ``worker_process.WorkerProcess`` in a run."""
@@ -294,7 +296,7 @@ class ProcessEngine:
                 if message.stop_reason:
                     self._stop(message.stop_reason)
                 elif self._busy:
-                    self.progress.begin("engine", "passes in its own process")
+                    self.progress.begin("engine", PASSES)
             case Busy(busy):
                 self._mark(busy=busy)
             case Question(number, token):
@@ -351,8 +353,7 @@ class ProcessEngine:
         if busy != self._busy:
             self._busy = busy
             self.on_busy(busy)
-            if not busy:
-                self.progress.end("engine")
+            self.progress.begin("engine", PASSES) if busy else self.progress.end("engine")
 
     def _stop(self, reason: str) -> None:
         """End every call in work, and every later one, with ``reason``; the first reason stays."""

@@ -45,7 +45,7 @@ class WorkerSettings:
     parent: int
     """Process that the worker works for: without it, it ends."""
     folder: Path
-    """Where versions are published; a worker whose parent is gone removes it."""
+    """Where versions are published; whoever of the two ends last removes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
