@@ -2,6 +2,7 @@
 
 import random
 import time
+from pathlib import Path
 
 from turnwright import Environment, Episode, Script, Task, call, say, tool
 from turnwright.core.task import Split
@@ -86,3 +87,31 @@ class RaisingReward(Talk):
 
     def reward(self, episode: Episode) -> float:
         raise ZeroDivisionError("no replies to divide by")
+
+
+class Away(Talk):
+    """Cannot be opened as long as a file is there, but for the looks before a run, which have no seed."""
+
+    def __init__(self, flag: str) -> None:
+        super().__init__()
+        self.flag = Path(flag)
+
+    def open(self, task: Task, seed: int) -> None:
+        if seed and self.flag.exists():
+            raise ConnectionError("the world is away")
+        super().open(task, seed)
+
+
+class Slow(Talk):
+    """Waits in its open as long as a file is there, but for the looks before a run, which have no seed."""
+
+    waits = True
+
+    def __init__(self, flag: str) -> None:
+        super().__init__()
+        self.flag = Path(flag)
+
+    def open(self, task: Task, seed: int) -> None:
+        while seed and self.flag.exists():
+            time.sleep(0.05)
+        super().open(task, seed)
