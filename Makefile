@@ -11,6 +11,9 @@
 #   make check    lint, format, types, import layers
 #   make bench NAME=rollout
 #   make grid     every advantage and loss from one base, three seeds; about an hour on two cores
+#   make ablation staleness by correction, three seeds, slow tools; up to two hours
+#   make chaos RUNS=50  kill one random process of each of so many runs, and resume them
+#   make soak     a thousand steps, watched for what grows
 #   make docs     rebuild the generated pages of docs/
 #   make policy   rebuild the shipped policy
 
@@ -27,7 +30,7 @@ TORCH := torch==2.13.0
 TORCH_OPTIONS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit test-gpu check bench grid docs policy
+.PHONY: help install demo test test-runs test-clients test-services test-sandbox test-audit test-gpu check bench grid ablation chaos soak docs policy
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -89,6 +92,16 @@ bench: install
 # A study, not a bench: it goes on where it was interrupted, and its table belongs into LOG.md.
 grid: install
 	$(BIN)/python bench/grid.py
+
+ablation: install
+	$(BIN)/python bench/ablation.py
+
+RUNS ?= 50
+chaos: install
+	$(BIN)/python bench/chaos.py --runs $(RUNS)
+
+soak: install
+	$(BIN)/python bench/soak.py
 
 docs: install
 	$(BIN)/python docs/build.py
