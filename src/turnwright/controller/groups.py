@@ -8,6 +8,7 @@ from turnwright.controller.components import Components
 from turnwright.controller.pausing import Pausing
 from turnwright.controller.replay import Continuation
 from turnwright.controller.validation import collector_settings
+from turnwright.core.errors import EngineStoppedError
 from turnwright.core.outcome import Outcome
 from turnwright.learner.batch import is_live
 from turnwright.rollout.attempts import EpisodeRunner, Wanted
@@ -47,6 +48,9 @@ async def open_stream(
     episodes = collector_settings(components, config, seed=config.run.seed, temperature=config.sampling.temperature)
 
     async def probe(wanted: Wanted) -> Outcome:
+        if components.engine.stop_reason:
+            # It does not come back, however long anybody waits.
+            raise EngineStoppedError(f"{components.engine.stop_reason}; the run can go on with --resume")
         (attempt,) = await collect_attempts(runner, [wanted], episodes)
         return attempt.episode.outcome
 

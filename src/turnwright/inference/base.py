@@ -106,6 +106,11 @@ class TrainedEngine(Engine, Protocol):
     """Told what it is at."""
 
     @property
+    def stop_reason(self) -> str:
+        """Why every request is refused; empty while the engine works."""
+        ...
+
+    @property
     def shares_weights(self) -> bool:
         """Whether it reads the learner's own tensors: then nobody may write them while it samples."""
         ...
