@@ -31,6 +31,7 @@ from turnwright.cli import eval as evaluation
 from turnwright.core.errors import (
     ConfigError,
     DatasetError,
+    DiskError,
     EnvironmentLoadError,
     RunDirectoryError,
     TurnwrightError,
@@ -74,7 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=None if arguments is None else list(arguments))
     except TurnwrightError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT if isinstance(error, INPUT_ERRORS) else FAILED)
+        is_input = isinstance(error, INPUT_ERRORS) and not isinstance(error, DiskError)
+        sys.exit(BAD_INPUT if is_input else FAILED)
     except ModuleNotFoundError as error:
         extra = next((extra for extra, libraries in doctor.EXTRAS.items() if error.name in libraries), None)
         if extra is None:

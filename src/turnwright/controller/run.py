@@ -24,6 +24,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from turnwright.config import RunConfig
 from turnwright.controller.components import Components
@@ -37,6 +38,7 @@ from turnwright.controller.replay import Continuation, read_step
 from turnwright.controller.saving import Saving
 from turnwright.controller.timing import TimedRunner
 from turnwright.controller.validation import play_validation
+from turnwright.core.errors import DiskError
 from turnwright.core.protocols import Sink
 from turnwright.core.timeline import Timeline
 from turnwright.evaluation.watch import with_score
@@ -126,12 +128,16 @@ class Controller:
             self._pulse.end("stopped" if self.stopped else "finished", self._step_now)
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError | KeyboardInterrupt)
-            self._pulse.end("stopped" if stopped else "failed", self._step_now, message=repr(error))
+            # The error that ended the run is to be told, not that its disk does not take the last word either.
+            with suppress(DiskError):
+                self._pulse.end("stopped" if stopped else "failed", self._step_now, message=repr(error))
             raise
         finally:
             await self._learning.close()
             await self.components.engine.close()
-            self._saving.promote()
+            # Done again when the run is resumed.
+            with suppress(DiskError):
+                self._saving.promote()
             for sink in self.sinks:
                 sink.close()
 

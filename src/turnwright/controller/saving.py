@@ -11,6 +11,7 @@ from turnwright.core.timeline import Timeline
 from turnwright.learner.checkpointing import describe_model, save_policy, save_resume_state
 from turnwright.rundir.checkpoints import promote, tend
 from turnwright.rundir.reader import RunReader
+from turnwright.rundir.space import recording
 from turnwright.rundir.writer import RunWriter
 
 
@@ -47,7 +48,8 @@ class Saving:
 
     def promote(self) -> None:
         """Point at the checkpoint to deploy, however the run ended."""
-        promote(self._writer.layout, self._metrics())
+        with recording(self._writer.layout.promoted):
+            promote(self._writer.layout, self._metrics())
 
     def _write(self, step: int, folder: Path) -> None:
         components = self._components

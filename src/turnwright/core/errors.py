@@ -6,6 +6,7 @@
     |-- EnvironmentLoadError     an environment or scorer name does not resolve (exit code 2)
     |-- UnsupportedModelError    a model needs something our forward pass does not honour (exit code 2)
     |-- RunDirectoryError        a run directory is missing, in use or unreadable (exit code 2)
+    |   `-- DiskError            its disk takes no more: the run stops (exit code 1)
     |-- AlignmentError           token ids, log-probabilities and masks disagree: a bug, never data
     |-- SamplerMismatchError     engine and learner disagree on log-probabilities: training would be wrong
     |-- TrainingError            an update is impossible (no signal, not finite): the run stops (exit code 1)
@@ -40,6 +41,10 @@ class UnsupportedModelError(TurnwrightError, ValueError):
 
 class RunDirectoryError(TurnwrightError):
     """A run directory is missing, already exists, or is in use by another process."""
+
+
+class DiskError(RunDirectoryError):
+    """The disk of a run directory is full, over quota or broken."""
 
 
 class AlignmentError(TurnwrightError):

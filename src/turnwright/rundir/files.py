@@ -1,6 +1,6 @@
 """Files that survive a crash, and a full disk: replaced whole, or appended line by line.
 
-A disk that takes no more is a RunDirectoryError (space.py).
+A disk that takes no more is a DiskError (space.py).
 """
 
 import hashlib
@@ -96,7 +96,7 @@ class LineLog:
         """Append one record and hand it to the operating system: it survives a crash of this process.
 
         Raises:
-            RunDirectoryError: The disk takes no more; the file is as it was.
+            DiskError: The disk takes no more; the file is as it was.
         """
         with recording(self.path):
             self._size = write_line(self._file, line, size=self._size)

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from turnwright.core.errors import RunDirectoryError
+from turnwright.core.errors import DiskError, RunDirectoryError
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def recording(path: Path) -> Generator[None]:
         path: The file or folder that is written.
 
     Raises:
-        RunDirectoryError: The disk is full, the quota used up, or the disk broken. Other errors pass.
+        DiskError: The disk is full, the quota used up, or the disk broken. Other errors pass.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def recording(path: Path) -> Generator[None]:
         number = _number(error, path)
         if number is None:
             raise
-        raise RunDirectoryError(
+        raise DiskError(
             f"'{path}' cannot be written: {os.strerror(number)}; {_free(path)}. What the run recorded before is whole. "
             f"{CURES[number][0].upper()}{CURES[number][1:]}, then continue with --resume"
         ) from error

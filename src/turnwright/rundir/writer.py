@@ -202,14 +202,19 @@ class RunWriter:
         partial = final.with_name(f".{final.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         warn_when_short(self.layout.checkpoints)
-        with recording(final):
-            partial.mkdir(parents=True)
-            yield partial
-            self._groups.sync()
-            seal(partial, step=step, model=model)
-            for path in partial.rglob("*"):
-                sync(path)
-            publish(partial, final)
+        try:
+            with recording(final):
+                partial.mkdir(parents=True)
+                yield partial
+                self._groups.sync()
+                seal(partial, step=step, model=model)
+                for path in partial.rglob("*"):
+                    sync(path)
+                publish(partial, final)
+        except BaseException:
+            # On a full disk it would be in the way of what is small and still to be written.
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
 
     def close(self) -> None:
         """Make everything durable and let the next writer in."""
