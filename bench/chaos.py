@@ -97,7 +97,7 @@ class Verdict:
         kill = self.kill
         what = f"{kill.victim} after {kill.seconds:.1f} s ({kill.phase}, step {kill.step})"
         held = "; ".join(self.problems) or "held"
-        return f"{self.mode.name:14} {what:46} {len(kill.ended):3} attempts on disk: {held}"
+        return f"{self.mode.name:14} {what:46} {kill.on_disk:3} attempts on disk: {held}"
 
 
 def main() -> None:
@@ -212,7 +212,7 @@ def _table(verdicts: Sequence[Verdict], references: Sequence[Reference]) -> str:
                 str(len(mine)),
                 _counts(verdict.kill.victim for verdict in mine),
                 _counts(verdict.kill.phase for verdict in mine),
-                str(sum(len(verdict.kill.ended) for verdict in mine)),
+                str(sum(verdict.kill.on_disk for verdict in mine)),
                 f"{fmean(rewards) if rewards else math.nan:.4f}, {peace:.4f}",
                 f"{sum(not verdict.problems for verdict in mine)} of {len(mine)}",
             ]
@@ -233,7 +233,7 @@ def _result(verdicts: Sequence[Verdict], options: argparse.Namespace) -> dict[st
         "trained_twice": sum(len(verdict.trained_twice) for verdict in verdicts),
         "equal": sum(not (verdict.difference or verdict.not_finished) for verdict in verdicts),
         "held": sum(not verdict.problems for verdict in verdicts),
-        "attempts_on_disk": sum(len(verdict.kill.ended) for verdict in verdicts),
+        "attempts_on_disk": sum(verdict.kill.on_disk for verdict in verdicts),
         "killed": dict(Counter(verdict.kill.victim for verdict in verdicts)),
         "phases": dict(Counter(verdict.kill.phase for verdict in verdicts)),
         "problems": [verdict.describe() for verdict in verdicts if verdict.problems],

@@ -36,8 +36,10 @@ class Kill:
     step: int
     seconds: float
     """After the run directory was there."""
+    on_disk: int
+    """Attempts that had ended and were on disk by then."""
     ended: frozenset[Ended]
-    """Attempts that were on disk by then, or when the run had come to a halt."""
+    """These, and those that were there when the run had come to a halt: one whose agent is killed goes on."""
     problem: str
     """What should not have happened; empty when nothing did."""
 
@@ -71,6 +73,7 @@ def kill_one(settings: Sequence[str], run: Path, *, moment: float, seed: int) ->
         phase=status.phase if status else "starting",
         step=status.step if status else 0,
         seconds=round(seconds, 2),
+        on_disk=len(ended),
         ended=ended | on_disk(run),
         problem=problem,
     )
