@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from turnwright.core.progress import ProgressBoard, working
 from turnwright.inference.local import LocalEngine
 from turnwright.rollout.runner import EpisodeLimits, run_episode
 from turnwright.rollout.watchdog import watched
+from turnwright.rundir.files import LineLog
 
 
 class Noting(ProgressBoard):
@@ -77,8 +81,37 @@ def test_an_event_loop_that_is_held_up_is_named_with_the_place(tmp_path: Path, c
     with caplog.at_level(logging.WARNING):
         asyncio.run(work())
     assert "watchdog: loop has not moved" in caplog.text
-    assert "it is held up in hold_up (test_watchdog.py:" in caplog.text
+    assert "the event loop is held up in hold_up (test_watchdog.py:" in caplog.text
     assert "set `waits = True`" in caplog.text
+
+
+def test_a_write_that_does_not_return_is_the_disk(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    # A pipe that nobody reads from or writes to: opening it waits, as a network disk does that is away.
+    path = tmp_path / "metrics.jsonl"
+    os.mkfifo(path)
+
+    def look(message: str) -> None:
+        if message and not answering.is_set():
+            answering.set()
+            threading.Thread(target=answer).start()
+
+    def answer() -> None:
+        os.close(os.open(path, os.O_WRONLY))  # lets it look for a torn line
+        os.close(os.open(path, os.O_RDONLY))  # lets it append
+
+    answering = threading.Event()
+
+    async def work() -> None:
+        with watched(ProgressBoard(), seconds=0.05, stacks=tmp_path / "stacks.log", on_look=look):
+            await asyncio.sleep(0.02)
+            LineLog(path).close()  # which cannot sync a pipe
+
+    with suppress(OSError), caplog.at_level(logging.WARNING):
+        asyncio.run(work())
+    assert answering.is_set()
+    assert "watchdog: disk has not moved" in caplog.text
+    assert "_cut_torn_tail (files.py:" in caplog.text
+    assert "is a network disk away?" in caplog.text
 
 
 def test_a_disk_that_takes_nothing_does_not_end_the_watch(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -21,6 +21,8 @@ RUN = "run"
 """The part whose entry says where the run stands; it hangs only when nothing moves."""
 LOOP = "loop"
 """The event loop, whose entry stays when it does not come to run."""
+DISK = "disk"
+"""The run directory, when the event loop is held up by writing there."""
 
 CURES: Mapping[str, str] = {
     "engine": "a pass that does not end: look at the GPU (nvidia-smi) and the stacks; stop the run and use --resume",
@@ -28,7 +30,7 @@ CURES: Mapping[str, str] = {
     "tool": "give the tool a time-out of its own, or lower rollout.tool_timeout",
     "environment": "look at what its open or reward waits for, or lower rollout.rollout_timeout",
     "agent": "look at the agent's own log, or lower rollout.rollout_timeout",
-    "disk": "look at the file system of the run directory: is a network disk away?",
+    DISK: "look at the file system of the run directory: is a network disk away?",
     "tracking": "the run goes on without it, and what it misses is shown later; look at tracking.mlflow_uri",
     LOOP: "what waits there must not: give the tool a coroutine, or set `waits = True` on its environment",
     RUN: "no part of it is at work: the stacks say what waits for what; stop the run and use --resume",

@@ -18,12 +18,15 @@ from pathlib import Path
 from types import FrameType
 
 from turnwright.core.errors import RunDirectoryError
-from turnwright.core.progress import LOOP, ProgressBoard, Watchdog, Work
+from turnwright.core.progress import DISK, LOOP, ProgressBoard, Watchdog, Work
+from turnwright.rundir import files
 
 log = logging.getLogger(__name__)
 
 LONGEST_INTERVAL = 5.0
 """Seconds between two looks."""
+RUN_DIRECTORY = Path(files.__file__).parent
+"""Where the code lies that writes a run directory."""
 
 
 @contextmanager
@@ -66,7 +69,8 @@ class _Thread(threading.Thread):
             self._ask()
             work = dict(self._board.look())
             if self._asked is not None:
-                work[LOOP] = Work(on=f"it is held up in {self._place()}", since=self._asked)
+                part, place = self._place()
+                work[part] = Work(on=f"the event loop is held up in {place}", since=self._asked)
             hung = bool(self._watchdog.stalls)
             for line in self._watchdog.check(work, self._board.moved, self._board.clock()):
                 log.warning("watchdog: %s", line)
@@ -85,14 +89,17 @@ class _Thread(threading.Thread):
     def _beat(self) -> None:
         self._asked = None
 
-    def _place(self) -> str:
-        """Return what the thread of the event loop runs: the innermost calls, each with who called it."""
+    def _place(self) -> tuple[str, str]:
+        """Return which part the thread of the event loop is in, and where: the innermost calls, and who called them."""
         frame = sys._current_frames().get(self._loop_thread)
         places: list[str] = []
+        part = LOOP
         while frame is not None:
             places.append(_describe(frame))
+            if Path(frame.f_code.co_filename).parent == RUN_DIRECTORY:
+                part = DISK
             frame = frame.f_back
-        return " <- ".join(places[:3]) or "nothing"
+        return part, " <- ".join(places[:3]) or "nothing"
 
     def _dump(self) -> None:
         with self._stacks.open("a", encoding="utf-8") as file:
