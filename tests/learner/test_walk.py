@@ -33,7 +33,8 @@ from turnwright.models.forward import ScoreSettings, TokenScores
 from turnwright.models.load import Policy
 
 POLICIES = {family: tiny_policy(family) for family in FAMILIES}
-TWINS = {family: stock_twin(policy) for family, policy in POLICIES.items()}
+TWINS = {family: stock_twin(policy).double() for family, policy in POLICIES.items()}
+"""In double precision, so that only the rounding of ours counts."""
 EVERYTHING = ScoreSettings(entropy_gradient=True)
 
 
