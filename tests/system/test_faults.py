@@ -60,6 +60,8 @@ def test_a_run_whose_environment_is_away_pauses_and_goes_on_with_whole_groups(
     away.unlink()
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, out + err
+    assert "warning: paused: " in err
+    assert "warning: a probe has succeeded: the run goes on" in err
     reader = RunReader(run)
     assert [line["step"] for line in reader.metrics()] == [1, 2]
     for step in (1, 2):
@@ -103,6 +105,7 @@ def test_a_tool_that_hangs_is_named_while_the_run_waits(
     away.unlink()
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, out + err
+    assert "warning: watchdog: environment of train-" in err
     logs = run / "logs" / "attempt_1"
     assert "environment of train-" in (logs / "stacks.log").read_text()
     assert "watchdog: environment of train-" in (logs / "run.log").read_text()

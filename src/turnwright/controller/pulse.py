@@ -2,6 +2,8 @@
 
 import threading
 
+from turnwright.core.progress import RUN
+from turnwright.core.protocols import Progress
 from turnwright.rundir.records import Phase
 from turnwright.rundir.writer import RunWriter
 
@@ -9,9 +11,10 @@ from turnwright.rundir.writer import RunWriter
 class Pulse:
     """Writes what a run is doing, from two threads."""
 
-    def __init__(self, writer: RunWriter) -> None:
-        """Take where the status is written."""
+    def __init__(self, writer: RunWriter, progress: Progress) -> None:
+        """Take where the status is written, and who is told where the run stands."""
         self._writer = writer
+        self._progress = progress
         self._lock = threading.Lock()
         self._phase: Phase = "starting"
         self._step = 0
@@ -22,6 +25,7 @@ class Pulse:
         """Say what the run is at; ``message`` is why it ended, or what it waits for."""
         with self._lock:
             self._phase, self._step, self._message = phase, step, message
+            self._progress.begin(RUN, f"{phase}, step {step}")
             self._writer.status(phase, step, message)
 
     def end(self, phase: Phase, step: int, message: str = "") -> None:

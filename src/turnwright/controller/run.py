@@ -81,7 +81,7 @@ class Controller:
         self.batches = Batches(config, components.train_tasks)
         self.stopped = False
         """Whether ``stop`` ended the run before its last step."""
-        self._pulse = Pulse(writer)
+        self._pulse = Pulse(writer, components.progress)
         self._timeline = Timeline()
         components.engine.on_busy = lambda busy: self._timeline.set("generation", busy)
         self._learning = Learning(components, self._timeline, num_threads=components.learner_threads)

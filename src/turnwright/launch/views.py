@@ -1,6 +1,7 @@
 """Views of a run while it runs: the terminal, MLflow, and the log file of the process."""
 
 import logging
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,13 +34,24 @@ def open_sinks(
 
 @contextmanager
 def log_to(path: Path) -> Generator[None]:
-    """Write what this package logs to a file as well."""
+    """Write what this package logs to a file, and its warnings to the terminal too."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("turnwright")
-    logger.addHandler(handler)
+    handlers = (handler, _ToTerminal(logging.WARNING))
+    for one in handlers:
+        logger.addHandler(one)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        handler.close()
+        for one in handlers:
+            logger.removeHandler(one)
+            one.close()
+
+
+class _ToTerminal(logging.Handler):
+    """Looks for the terminal anew each time: while a panel is shown, that stands in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(f"{record.levelname.lower()}: {record.getMessage()}\n")

@@ -19,11 +19,14 @@ Nothing here knows of clocks or tasks: times are given, in seconds of any clock 
 """
 
 import asyncio
+import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from turnwright.core.errors import TrainingError
 from turnwright.core.outcome import Failed, Outcome
+
+log = logging.getLogger(__name__)
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
@@ -174,10 +177,12 @@ async def outlast(
         TrainingError: No probe survived in time.
     """
     clock = asyncio.get_running_loop().time
+    log.warning("paused: %s", pause.message(clock()))
     while pause.is_paused:
         say(pause.message(clock()))
         await asyncio.sleep(pause.seconds_to_probe(clock()))
         pause.probed(await probe(), clock())
+    log.warning("a probe has succeeded: the run goes on")
 
 
 def describe_failures(failures: Sequence[Failed]) -> str:
