@@ -34,7 +34,7 @@ def open_sinks(
 
 @contextmanager
 def log_to(path: Path) -> Generator[None]:
-    """Write what this package logs to a file, and its warnings to the terminal too."""
+    """Write what this package logs to a file, and its warnings about the run to the terminal too."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger = logging.getLogger("turnwright")
@@ -53,5 +53,7 @@ class _ToTerminal(logging.Handler):
     """Looks for the terminal anew each time: while a panel is shown, that stands in its place."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write one line, unless it comes with a traceback: single episodes that break are for the file."""
+        if record.exc_info:
+            return
         sys.stderr.write(f"{record.levelname.lower()}: {record.getMessage()}\n")

@@ -156,7 +156,7 @@ class FailurePause:
     def _too_long(self, now: float) -> TrainingError:
         waited = self._paused_seconds(now)
         tried = (
-            f"it was paused for {waited:.0f} s and did not pass (rollout.max_pause_seconds = {self.max_seconds:g}). "
+            f"it was paused for {waited:.0f} s and did not pass (rollout.max_pause_seconds = {self.max_seconds:g}): "
         )
         return TrainingError(f"{self.reason}; {tried if waited else ''}{_CURE}")
 
