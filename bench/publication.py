@@ -9,6 +9,9 @@ The policy is the shipped one, and the rows are those that it samples at the ret
 its engine and one for its learner, which trains on the rows of one group again and again and publishes each step; the
 engine in this process is held from the first write of weights to the publication, as in a run. Both sides in turns,
 medians over rounds.
+
+Let nothing else run: the worker has a session of its own, and Linux may give each session an equal share of a busy
+machine (sched_autogroup_enabled), so that other people's work makes the engine's own process look better than it is.
 """
 
 import argparse
