@@ -79,6 +79,12 @@ def until(condition: Callable[[], bool], *, seconds: float = 120.0) -> None:
         time.sleep(0.005)
 
 
+def ended(run: Path) -> dict[EpisodeKey, Attempt]:
+    """Return the attempts of open groups that have ended."""
+    groups = RunReader(run).open_groups() if RunLayout(run).manifest.is_file() else ()
+    return {attempt.episode.key: attempt for group in groups for attempt in group.attempts}
+
+
 def by_key(run: RunReader, step: int) -> dict[EpisodeKey, Attempt]:
     return {attempt.episode.key: attempt for attempt in run.attempts(step)}
 
@@ -130,24 +136,24 @@ def test_a_run_whose_agent_dies_stops_with_the_cause_and_goes_on_once_it_is_back
         "algorithm.global_batch_size=8",
         "rollout.rollout_max_concurrency=16",
         "rollout.rollout_max_retries=1",
+        "rollout.max_pause_seconds=0",
     )
-    second = RunLayout(run).episodes(2)
     with ThreadPoolExecutor(1) as thread:
         with agent_at_work(workplace, port):
             training = thread.submit(workplace, "train", EXAMPLE / "run.toml", *settings)
-            until(lambda: second.is_file() and second.read_bytes().count(b"\n") >= 4)
+            until(lambda: RunLayout(run).metrics.is_file() and len(ended(run)) >= 4)
         stopped = training.result()
     assert stopped.code == 1
-    assert "of the attempts failed, more than rollout.max_failed_fraction = 0.2" in stopped.err
+    assert "attempts failed, more than 20% of 32 (rollout.max_failed_fraction)" in stopped.err
     assert "agent_unreachable (" in stopped.err
     assert f"POST http://127.0.0.1:{port}/rollout failed: ConnectError" in stopped.err
     assert "Traceback" not in stopped.out + stopped.err
-    left = by_key(RunReader(run), 2)
+    left = ended(run)
     causes = [outcome.cause for each in left.values() if isinstance(outcome := each.episode.outcome, Failed)]
     kept = {key: each for key, each in left.items() if isinstance(each.episode.outcome, Rewarded)}
     assert set(causes) == {"agent_unreachable"}
     assert len(kept) >= 4
-    assert len(kept) + len(causes) == 32
+    assert len(causes) > 0.2 * 32
 
     with agent_at_work(workplace, port):
         resumed = workplace("train", "--resume", run)
