@@ -111,9 +111,7 @@ def test_a_run_on_a_full_disk_keeps_its_open_groups_and_closes_the_step_later(sm
         # The last page of the file has room left, so that the disk takes a part of the line.
         with pytest.raises(RunDirectoryError, match=r"000000\.jsonl' cannot be written: No space left on device"):
             writer.attempt(0, make_attempt("a", 1, calls=40))
-        with pytest.raises(
-            RunDirectoryError, match=r"step_000001\.parquet' cannot be written: No space left"
-        ):
+        with pytest.raises(RunDirectoryError, match=r"step_000001\.parquet' cannot be written: No space left"):
             writer.close_step(record(1, [group]), attempts)
         (found,) = RunReader(root).open_groups()
         assert found.attempts == (attempts[0],)
