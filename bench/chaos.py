@@ -38,6 +38,7 @@ from small_runs.recipe import SMALL, last_line, log_of, start
 from turnwright import TurnwrightError
 from turnwright.core.seeding import derive_key, generator
 from turnwright.rundir.manifest import installed_versions
+from turnwright.rundir.reader import RunReader
 
 SPREAD = {2: 636.6, 3: 31.60, 4: 12.92, 5: 8.61, 6: 6.87}
 """Student's t, two-sided 99.9 %, by the number of undisturbed runs; two say next to nothing."""
@@ -51,7 +52,7 @@ class Reference:
 
     mode: Mode
     seconds: float
-    """From the moment a run directory is there to the end of the process, mean."""
+    """From the moment a run directory is there to the end of the run, mean."""
     finals: tuple[Final, ...]
 
     def difference(self, found: Final) -> str:
@@ -130,12 +131,16 @@ def undisturbed(mode: Mode, options: argparse.Namespace) -> Reference:
         run = options.out / mode.name / f"undisturbed-{number}"
         own = (f"run.output_dir={run.parent}", f"run.name={run.name}")
         child = start(["train", *_settings(mode, options), *own], log_of(run))
-        began = await_directory(child, run)
+        await_directory(child, run)
+        began = time.time()
         code, problem = wait(child, run)
         if code:
             problem = problem or f"exit code {code}: {last_line(log_of(run))}"
             raise TurnwrightError(f"{run} did not end well although nobody disturbed it: {problem}")
-        seconds.append(time.monotonic() - began)
+        status = RunReader(run).status()
+        assert status is not None
+        # Its last sign of life: a process that is done takes a while to go, and nothing happens then.
+        seconds.append(status.heartbeat - began)
         finals.append(final(run, steps=options.steps))
     if mode.deterministic and (problem := difference(*finals)):
         raise TurnwrightError(f"two undisturbed runs of mode {mode.name!r} differ: {problem}")

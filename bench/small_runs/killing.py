@@ -52,7 +52,8 @@ def kill_one(settings: Sequence[str], run: Path, *, moment: float, seed: int) ->
     random = generator("chaos victim", seed)
     while True:
         child = start(["train", *settings, f"run.output_dir={run.parent}", f"run.name={run.name}"], log_of(run))
-        began = await_directory(child, run)
+        await_directory(child, run)
+        began = time.monotonic()
         time.sleep(moment)
         everybody = {pid: role(pid) for pid in tree(child.pid)}
         roles = sorted({name for name in everybody.values() if name})
@@ -102,13 +103,12 @@ def wait(child: "subprocess.Popen[bytes]", run: Path) -> tuple[int, str]:
         return child.wait(), f"not finished: no end within {PATIENCE_SECONDS:.0f} s: {last_line(log_of(run))}"
 
 
-def await_directory(child: "subprocess.Popen[bytes]", run: Path) -> float:
-    """Wait until a run directory is there; return that moment."""
+def await_directory(child: "subprocess.Popen[bytes]", run: Path) -> None:
+    """Wait until a run directory is there."""
     while not RunLayout(run).status.exists():
         if child.poll() is not None:
             raise TurnwrightError(f"{run} ended before it began: {last_line(log_of(run))}")
         time.sleep(0.01)
-    return time.monotonic()
 
 
 def _is_complete(run: Path, steps: int) -> bool:
