@@ -39,7 +39,7 @@ def main() -> None:
         train(run, settings, threads=options.threads)
         sides[name] = account(run)
         print(f"{name}: {sides[name].steps_per_minute:.2f} steps per minute", flush=True)
-    bounds = best_possible(sides["sync"])
+    bounds = best_possible(sides["sync"], sides["async"])
     ratio = sides["async"].steps_per_minute / sides["sync"].steps_per_minute
     _print_table(sides, ratio, bounds)
     result = {
@@ -59,15 +59,16 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def best_possible(sync: Account) -> Mapping[str, float]:
-    """Return the ratios of an ideal run that computes what the synchronous one did and never waits for a tool.
+def best_possible(sync: Account, ahead: Account) -> Mapping[str, float]:
+    """Return the ratios of an asynchronous run that never waits for a tool and computes what this one did.
 
-    ``apart``: engine and learner each have the machine to themselves, and the busier of them sets the pace. ``shared``:
-    they share its cores, and their work adds up.
+    ``shared``: engine and learner overlap as they did. ``apart``: they overlap wholly, on machines of their own, and the
+    busier of them sets the pace. What the synchronous run computed is no bound: while it waits for its last attempts
+    its engine works on few rows at once, which costs more per token.
     """
-    work = sync.seconds - sync.states["tools"] - sync.states["waiting"]
-    busiest = max(sync.busy_generation, sync.busy_training)
-    return {"best_apart": sync.seconds / busiest, "best_shared": sync.seconds / work}
+    waits = ahead.states["tools"] + ahead.states["waiting"]
+    busiest = max(ahead.busy_generation, ahead.busy_training)
+    return {"best_shared": sync.seconds / (ahead.seconds - waits), "best_apart": sync.seconds / busiest}
 
 
 def _options() -> argparse.Namespace:
