@@ -62,7 +62,7 @@ def main() -> None:
 def best_possible(sync: Account, ahead: Account) -> Mapping[str, float]:
     """Return the ratios of an asynchronous run that never waits for a tool and computes what this one did.
 
-    ``shared``: engine and learner overlap as they did. ``apart``: they overlap wholly, on machines of their own, and the
+    ``shared``: engine and learner overlap as they did. ``apart``: they overlap wholly, on their own machines, and the
     busier of them sets the pace. What the synchronous run computed is no bound: while it waits for its last attempts
     its engine works on few rows at once, which costs more per token.
     """
