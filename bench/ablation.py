@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 
-from slow_tools.training import RECIPE, Account, account, base_policy, train
+from slow_tools.training import CORRECTED, RECIPE, Account, account, base_policy, train
 
 from turnwright import TurnwrightError, api
 from turnwright.evaluation.compare import compare
@@ -33,7 +33,6 @@ from turnwright.rundir.layout import step_name
 from turnwright.rundir.manifest import installed_versions
 
 BOUNDS = (0, 1, 3, 8)
-CORRECTED = ('algorithm.proximal="recomputed"', "algorithm.truncated_importance_cap=2")
 LATENCY_SCALE = 0.2
 JUDGED = ("evaluation.attempts=2",)
 """All test tasks, few attempts each: the task is the unit of the intervals."""

@@ -4,7 +4,8 @@
 
 Both train the demo's warm-started policy on the returns desk, 8 groups of 8, while every tool call takes a time of its
 own: median 0.2 s, 99th percentile 5 s, the same draw on both sides (slow_tools/latency.py). The sides are child
-processes, one after the other, so that neither takes the other's cores. The time is that of all steps, the first one
+processes, one after the other, so that neither takes the other's cores. The asynchronous one corrects for its stale
+tokens, as one would, and pays for the pass that this takes. The time is that of all steps, the first one
 and its empty pipeline included, without starting up and saving.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from slow_tools.training import Account, account, base_policy, cores, train
+from slow_tools.training import CORRECTED, Account, account, base_policy, cores, train
 
 from turnwright.rundir.manifest import installed_versions
 
@@ -35,6 +36,7 @@ def main() -> None:
             f"schedule.max_steps={options.steps}",
             f"optimizer.warmup_steps={options.steps // 8}",
             f"async_config.max_steps_off_policy={bound}",
+            *(CORRECTED if bound else ()),
         )
         train(run, settings, threads=options.threads)
         sides[name] = account(run)

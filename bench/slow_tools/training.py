@@ -27,6 +27,8 @@ COMMON = (
     "schedule.save_every=0",
 )
 """Over the recipe, on all sides."""
+CORRECTED = ('algorithm.proximal="recomputed"', "algorithm.truncated_importance_cap=2")
+"""What corrects for stale tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

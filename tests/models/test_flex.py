@@ -19,6 +19,7 @@ def random_rows(seed: int) -> tuple[list[torch.Tensor], tuple[int, ...]]:
     return [torch.tensor(rows[index]) for index in order.rows], order.shared
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
 @pytest.mark.parametrize(("family", "behind"), [("qwen3", 0), ("llama", 3)])
 @torch.no_grad()

@@ -2,9 +2,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rundir import writing_until_killed
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_and_nothing_is_there_twice_when_the_writer_is_killed_again_and_again(
     tmp_path: Path, child_environment: dict[str, str]
 ) -> None:

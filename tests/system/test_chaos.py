@@ -7,7 +7,7 @@ import pytest
 
 from system.conftest import Turnwright
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 CHAOS = Path(__file__).parents[2] / "bench" / "chaos.py"
 
 

@@ -13,7 +13,7 @@ from system.test_asynchronous import ASYNCHRONOUS, require_whole
 from system.test_training import comparable_metrics, weights
 from turnwright.rundir import RunReader
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 PROCESS = "inference.placement=process"
 
 

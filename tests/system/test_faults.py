@@ -14,7 +14,7 @@ from system.conftest import Turnwright, WriteRecipe
 from turnwright.core.outcome import Failed
 from turnwright.rundir import RunReader
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PATIENCE_SECONDS = 400.0

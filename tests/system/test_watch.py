@@ -12,7 +12,7 @@ from system.conftest import Turnwright, WriteRecipe
 from turnwright.core.timeline import METRICS
 from turnwright.rundir import RunReader
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.runs
 
 
 @pytest.mark.parametrize("steps_off_policy", [0, 2])

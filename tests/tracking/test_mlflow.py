@@ -25,7 +25,10 @@ mlflow = pytest.importorskip("mlflow")
 MlflowClient = mlflow.MlflowClient
 
 # Deprecations inside MLflow and its database layer are not ours to mend.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,6 @@ def traces_of(target: MlflowTarget, **arguments: str) -> list[Any]:
         mlflow.set_tracking_uri(before)
 
 
-@pytest.mark.slow
 def test_a_run_is_shown_with_metrics_settings_and_traces(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
     with create_run(target.root) as writer:
         sink = mlflow_sink(target, CONFIG, num_steps=2)
@@ -150,7 +152,6 @@ def test_the_default_place_is_the_run_directory(tmp_path: Path):
     assert target.artifacts == (tmp_path / "demo" / "mlflow_artifacts").as_uri()
 
 
-@pytest.mark.slow
 def test_mlflow_is_rebuilt_from_the_run_directory(target: MlflowTarget, client: Any, group: tuple[Episode, ...]):
     with create_run(target.root) as writer:
         writer.validation(0, group[0])
@@ -229,7 +230,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server.kill()
 
 
-@pytest.mark.slow
 def test_a_server_that_is_away_at_the_start_and_at_the_end(
     server: Server, tmp_path: Path, group: tuple[Episode, ...], caplog: pytest.LogCaptureFixture
 ):
