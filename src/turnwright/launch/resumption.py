@@ -26,6 +26,7 @@ from turnwright.rundir.reader import RunReader
 FREE = (
     "async_config.straggler_wait_seconds",
     "agent.options",
+    "algorithm.max_filter_rate",
     "evaluation.allow_reward_as_scorer",
     "evaluation.attempts",
     "evaluation.greedy",
