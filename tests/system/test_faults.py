@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,15 +20,30 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PATIENCE_SECONDS = 400.0
 
 
-def start(turnwright: Turnwright, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "turnwright.cli", *map(str, arguments)],
-        cwd=turnwright.folder,
-        env=turnwright.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(turnwright: Turnwright) -> Iterator[Start]:
+    """Commands that run beside the test, and not longer than it."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def launch(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "turnwright.cli", *map(str, arguments)],
+            cwd=turnwright.folder,
+            env=turnwright.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield launch
+    for process in processes:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(run: Path, process: subprocess.Popen[str], *, phase: str = "", message: str = "") -> str:
@@ -46,12 +61,12 @@ def wait_for(run: Path, process: subprocess.Popen[str], *, phase: str = "", mess
 
 
 def test_a_run_whose_environment_is_away_pauses_and_goes_on_with_whole_groups(
-    turnwright: Turnwright, write_recipe: WriteRecipe, tmp_path: Path
+    start: Start, write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     away = tmp_path / "away"
     away.touch()
     recipe = write_recipe("Away", options=f'{{ flag = "{away}" }}')
-    process = start(turnwright, "train", recipe, "run.name=away", "schedule.val_every=0")
+    process = start("train", recipe, "run.name=away", "schedule.val_every=0")
     run = tmp_path / "runs" / "away"
     said = wait_for(run, process, phase="paused")
     assert "environment_error" in said
@@ -92,15 +107,16 @@ def test_a_full_disk_stops_the_run_and_it_goes_on_when_there_is_room(
 
 
 def test_a_tool_that_hangs_is_named_while_the_run_waits(
-    turnwright: Turnwright, write_recipe: WriteRecipe, tmp_path: Path
+    start: Start, write_recipe: WriteRecipe, tmp_path: Path
 ) -> None:
     away = tmp_path / "hangs"
     away.touch()
     recipe = write_recipe("Slow", options=f'{{ flag = "{away}" }}')
-    process = start(turnwright, "train", recipe, "run.name=hangs", "run.watchdog_seconds=1", "schedule.val_every=0")
+    process = start("train", recipe, "run.name=hangs", "run.watchdog_seconds=1", "schedule.val_every=0")
     run = tmp_path / "runs" / "hangs"
-    said = wait_for(run, process, message="environment of train-")
-    assert "(and 7 more) has not moved for" in said
+    # The eight of a step begin one after the other, so they are not all late at once.
+    said = wait_for(run, process, message="(and 7 more) has not moved for")
+    assert "environment of train-" in said
     assert "open; look at what its open or reward waits for" in said
     away.unlink()
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
