@@ -2,6 +2,7 @@ import gc
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from learner.forests import (
     OTHER_MASKS,
     OTHER_TEMPERATURES,
     AskedOf,
+    errors_of,
     forests,
     gradients_of,
     in_order,
@@ -32,9 +34,13 @@ from turnwright.models.attention import ATTENTION_NAME
 from turnwright.models.forward import ScoreSettings, TokenScores
 from turnwright.models.load import Policy
 
-POLICIES = {family: tiny_policy(family) for family in FAMILIES}
-TWINS = {family: stock_twin(policy).double() for family, policy in POLICIES.items()}
-"""In double precision, so that only the rounding of ours counts."""
+POLICIES = {family: tiny_policy(family, dtype=torch.float64) for family in FAMILIES}
+"""In double precision, where a mistake cannot hide in rounding."""
+TWINS = {family: stock_twin(policy, "sdpa") for family, policy in POLICIES.items()}
+"""Not with eager attention, which takes its softmax in float32 in any case."""
+EXACT = 2e-6
+"""Of gradients: the stock models have their norms in float32."""
+CASES = (DIVERGENT_FIRST_TOKEN, ONE_A_PREFIX_OF_ANOTHER, IDENTICAL_LEAVES, OTHER_MASKS, OTHER_TEMPERATURES)
 EVERYTHING = ScoreSettings(entropy_gradient=True)
 
 
@@ -81,8 +87,8 @@ def require_exact(family: str, rows: list[AskedOf], budget: int) -> None:
     policy, twin = POLICIES[family], TWINS[family]
     expected_loss, expected = stock_loss_and_gradients(twin, rows)
     loss, report = walked(policy, rows, budget)
-    assert loss == pytest.approx(expected_loss, rel=1e-5, abs=1e-4)
-    require_equal(gradients_of(lambda: trained(policy)), expected)
+    assert loss == pytest.approx(expected_loss, rel=1e-6, abs=1e-6)
+    require_equal(gradients_of(lambda: trained(policy)), expected, limit=EXACT)
     prefixes = {row.token_ids[:stop] for row in rows for stop in range(1, len(row.token_ids) + 1)}
     assert report.num_tokens == len(prefixes)
     if len(prefixes) <= budget:
@@ -103,8 +109,8 @@ def test_a_dense_pass_equals_the_stock_model(family: str):
         losses.append(loss.item())
 
     report = walk_rows(policy, asked, visit, EVERYTHING)
-    assert sum(losses) == pytest.approx(expected_loss, rel=1e-5, abs=1e-4)
-    require_equal(gradients_of(lambda: trained(policy)), expected)
+    assert sum(losses) == pytest.approx(expected_loss, rel=1e-6, abs=1e-6)
+    require_equal(gradients_of(lambda: trained(policy)), expected, limit=EXACT)
     assert report == WalkReport(num_passes=1, num_tokens=21, max_tokens_held=21)
 
 
@@ -154,9 +160,24 @@ def test_a_tree_of_any_depth_is_walked_exactly():
     expected_loss, expected = stock_loss_and_gradients(TWINS["qwen3"], nested_rows())
     for budget in (40, 60, 100):
         loss, report = walked(policy, nested_rows(), budget)
-        assert loss == pytest.approx(expected_loss, rel=1e-5)
-        require_equal(gradients_of(lambda: trained(policy)), expected)
+        assert loss == pytest.approx(expected_loss, rel=1e-6)
+        require_equal(gradients_of(lambda: trained(policy)), expected, limit=EXACT)
         assert report.max_tokens_held <= budget
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_single_precision_a_tree_is_as_exact_as_the_stock_model(family: str):
+    policy = tiny_policy(family)
+    stock = stock_twin(policy)
+    ours, theirs = [], []
+    for rows in (nested_rows(), *CASES):
+        _, expected = stock_loss_and_gradients(TWINS[family], rows)
+        theirs += errors_of(stock_loss_and_gradients(stock, rows)[1], expected).values()
+        for budget in (99, 40):
+            walked(policy, rows, budget)
+            ours += errors_of(gradients_of(lambda: trained(policy)), expected).values()
+    assert fmean(ours) < 1.5 * fmean(theirs) < 1e-5
+    assert max(ours) < 1e-5
 
 
 def test_the_same_walk_gives_the_same_bits():

@@ -53,13 +53,13 @@ def tiny_policy(
     return Policy(model=model, path=f"random {family}")
 
 
-def stock_twin(policy: Policy) -> PreTrainedModel:
-    """Return the same weights in an untouched Hugging Face model with eager attention."""
+def stock_twin(policy: Policy, attention: str = "eager") -> PreTrainedModel:
+    """Return the same weights in an untouched Hugging Face model with one of its own attention functions."""
     config = copy.deepcopy(policy.model.config)
-    config._attn_implementation = "eager"
+    config._attn_implementation = attention
     twin = type(policy.model)(config).to(policy.model.dtype).eval()
     twin.load_state_dict(policy.model.state_dict())
-    assert twin.config._attn_implementation == "eager"
+    assert twin.config._attn_implementation == attention
     return twin
 
 

@@ -72,13 +72,14 @@ class Policy:
         return outputs.last_hidden_state
 
     def logits(self, hidden_states: Tensor) -> Tensor:
-        """Return fp32 logits [..., vocabulary] of hidden states [..., hidden]."""
+        """Return logits [..., vocabulary] of hidden states [..., hidden], in fp32 at least."""
         head = self.model.get_output_embeddings()
         if head is None:
             raise UnsupportedModelError(
                 f"{self.path}: {type(self.model).__name__} has no output head over a vocabulary"
             )
-        return head(hidden_states).float()
+        logits = head(hidden_states)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def save(self, folder: Path) -> None:
         """Write weights and config, or the adapters as a PEFT folder; the tokenizer is copied by the caller."""

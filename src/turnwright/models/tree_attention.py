@@ -63,9 +63,10 @@ class _TreeAttention(torch.autograd.Function):
     def forward(
         ctx: Any, tree: Tree, scaling: float, query: Tensor, key: Tensor, value: Tensor, *path: Tensor
     ) -> Tensor:
-        # Parts are joined in fp32 whatever the model's precision is.
-        mixed = torch.empty_like(query, dtype=torch.float32)
-        sums = query.new_empty(query.shape[:3], dtype=torch.float32)
+        # Parts are joined in fp32 at least, whatever the model's precision is.
+        precision = torch.promote_types(query.dtype, torch.float32)
+        mixed = torch.empty_like(query, dtype=precision)
+        sums = query.new_empty(query.shape[:3], dtype=precision)
         for start, stop in tree.runs:
             own = slice(start, stop)
             mixed[:, :, own], sums[:, :, own] = _forward(
@@ -88,7 +89,7 @@ class _TreeAttention(torch.autograd.Function):
         query, key, value, mixed, sums, *path = ctx.saved_tensors
         tree = ctx.tree
         grad_query, grad_key, grad_value, *grad_path = (
-            torch.empty_like(tensor, dtype=torch.float32) for tensor in (query, key, value, *path)
+            torch.empty_like(tensor, dtype=sums.dtype) for tensor in (query, key, value, *path)
         )
 
         def part(rows: slice, keys: Tensor, values: Tensor, causal: bool) -> tuple[Tensor, Tensor, Tensor]:
