@@ -78,9 +78,7 @@ def test_a_step_has_its_quota_and_each_domain_its_own_passes() -> None:
     assert len({(one.task.id, one.epoch) for one in of_a}) == 16
     assert batches.metrics(3) == {
         "training/epoch": 0.0,
-        "a/rollout/groups": 2.0,
         "a/training/epoch": 0.0,
-        "b/rollout/groups": 1.0,
         "b/training/epoch": 1.0,
     }
     # A run's pass is that of the domain furthest back: a's eight tasks last four steps.

@@ -27,7 +27,7 @@ FATES = {
 
 def make_group(fate: str, number: int = 0, versions: tuple[int, ...] = (4, 4)) -> MadeGroup:
     """Return a group of two attempts admitted under version 4; the second of "loop" repeats itself."""
-    task = Task(id=f"{fate}{number}", prompt="?")
+    task = Task(id=f"{fate}{number}", prompt="?", domain="odd" if number % 2 else "even")
     outcomes: tuple[Outcome, ...] = FATES[fate]
     attempts = [make_attempt(task, 0, outcomes[0], versions=(6, 6))]
     if fate == "loop":
@@ -52,6 +52,8 @@ def test_a_step_is_made_of_what_it_trains_and_what_left_it() -> None:
     step = StepGroups(trained=(good, loop), replaced=(dull,), evicted=(broken,))
     assert [group.task.id for group in step.groups] == ["good0", "loop3", "dull1", "broken2"]
     assert len(step.attempts) == 8
+    # Only what is trained counts for a domain.
+    assert (step.num_of("even"), step.num_of("odd"), step.num_of("other")) == (1, 1, 0)
     assert [group.task_id for group in step.trainable] == ["good0", "loop3"]
     assert len(step.rows) == 3
     assert sorted(map(str, step.left_out)) == ["broken2#0", "broken2#1", "dull1#0", "dull1#1", "loop3#1"]

@@ -232,6 +232,7 @@ class Controller:
     def _progress(self, step: int, groups: StepGroups) -> dict[str, float]:
         """Return how far the run is in its tasks, and count what the step took besides its own groups."""
         metrics = {"training/global_step": float(step)} | self.batches.metrics(step, self._taken)
+        metrics |= {f"{domain}/rollout/groups": float(groups.num_of(domain)) for domain in self.batches.domains}
         self._taken += self.batches.taken([groups.record(step)])
         return metrics
 

@@ -144,7 +144,7 @@ class Batches:
         return min(self.passes(steps, domain, taken) for domain in self._tasks)
 
     def metrics(self, step: int, taken: Taken = NOTHING) -> dict[str, float]:
-        """Return the pass over all tasks that a step begins in; per domain of a mixture its own, and its groups.
+        """Return the pass over all tasks that a step begins in, and per domain of a mixture its own.
 
         Args:
             step: Which one.
@@ -152,8 +152,6 @@ class Batches:
         """
         metrics = {"training/epoch": float(self.epochs(step - 1, taken))}
         for domain in self.domains:
-            groups = self.num_groups(step, domain) - self.num_groups(step - 1, domain)
-            metrics[f"{domain}/rollout/groups"] = float(groups)
             metrics[f"{domain}/training/epoch"] = float(self.passes(step - 1, domain, taken))
         return metrics
 

@@ -104,6 +104,10 @@ class StepGroups:
         """Rounds of filling that were made."""
         return max(made.dealt.round for made in self.trained)
 
+    def num_of(self, domain: str) -> int:
+        """Return how many of the trained groups belong to a domain."""
+        return sum(made.group.task.domain == domain for made in self.trained)
+
     def record(self, step: int) -> BatchRecord:
         """Return what the run directory keeps of it."""
         fates: list[tuple[Fate, tuple[MadeGroup, ...]]] = [
