@@ -21,7 +21,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 CLIENTS := .venv-clients/bin/python
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+WORKERS := $(shell getconf _NPROCESSORS_ONLN)
 CLIENTS_STAMP := .venv-clients/.installed
 
 # The build of torch that the numbers in LOG.md were measured with. On Linux the package index serves a build for
@@ -47,12 +47,11 @@ $(STAMP): pyproject.toml Makefile
 demo: install
 	$(BIN)/python examples/returns_desk/demo.py
 
-# One thread per process in the fast part: its processes share the cores, and one more than there are cores works while
-# others wait for a connection. What it ignores has no fast test.
+# Each process has one thread, and there are as many as cores. What the fast part ignores has no fast test.
 test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not (slow or runs or clients or services or sandbox or audit or gpu)" -n $(WORKERS) \
 		--ignore=tests/system --ignore=tests/clients --ignore=tests/services
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n $(WORKERS) --dist worksteal
 
 # The lock names everything, so nothing is resolved and nothing else comes in.
 $(CLIENTS_STAMP): tests/clients/requirements.txt

@@ -344,6 +344,7 @@ def play(plan: Plan, limits: ContextLimits, renderer: Renderer, *, longest: int)
     return Played(episode=episode, trajectory=recorder.trajectory(), seen=policy.seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIMITS)
 @settings(max_examples=20)
 @given(plan=PLANS, longest=st.sampled_from([1200, 3000]))

@@ -21,6 +21,8 @@ from turnwright.agents.base import AgentError, AgentReport
 from turnwright.agents.http import HttpAgent, read_retry_after
 from turnwright.core.errors import ConfigError
 
+pytestmark = pytest.mark.slow
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 

@@ -83,6 +83,7 @@ def codes(report: CheckReport) -> set[str]:
     return {finding.code for finding in report.findings}
 
 
+@pytest.mark.slow
 def test_sound_environment_passes(audit: Audit) -> None:
     report = audit()
     assert report.findings == ()
@@ -212,6 +213,7 @@ def test_environment_that_does_not_resolve_is_an_error() -> None:
         asyncio.run(check("nowhere"))
 
 
+@pytest.mark.slow
 def test_json_has_the_documented_shape(audit: Audit) -> None:
     report = json.loads(audit("max_turns = 2").to_json())
     measured = {"environment", "passed", "findings", "oracle", "floors", "attacks", "proposed", "facts", "settings"}

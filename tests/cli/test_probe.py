@@ -9,6 +9,8 @@ from cli.conftest import Command
 from launch import probed_agents as agents
 from turnwright.launch import probe
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:

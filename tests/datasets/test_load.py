@@ -192,6 +192,7 @@ def test_a_row_that_is_too_large_is_named(tmp_path: Path, ending: str) -> None:
     assert problem.where.endswith({"jsonl": ", line 2", "csv": ", line 3", "json": ", row 2"}[ending])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ending", "opening"), [("jsonl", b'{"prompt": "'), ("csv", b"prompt\n"), ("csv", b'prompt\n"one\n')]
 )

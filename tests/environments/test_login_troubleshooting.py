@@ -335,6 +335,7 @@ def test_the_oracle_solves_every_call_for_reward_and_scorer() -> None:
     assert not any(find_difference(one, played(one.task, HELP.scripted("oracle")(one.task, 0))) for one in again)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", ["reads_one_page", "trusts_status", "leaves_devices_on", "believes_callers",
                                    "forgets_resync"])  # fmt: skip
 def test_every_habit_fails_on_some_calls_and_not_on_all(habit: str) -> None:

@@ -148,6 +148,7 @@ def test_nearest_key_has_the_smallest_distance(key: str, recorded: list[str]) ->
         assert near.distance == edit_distance(key, near.key) == min(edit_distance(key, other) for other in recorded)
 
 
+@pytest.mark.slow
 def test_search_is_bounded_whatever_a_policy_writes() -> None:
     recorded = {f'{{"order":{number:06}}}' for number in range(40_000)} | {"x" * 100_000}
     started = time.process_time()

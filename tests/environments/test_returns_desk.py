@@ -138,6 +138,7 @@ def test_unbalanced_size_is_refused(size: int) -> None:
         ReturnsDesk(validation_tasks=size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_oracle_solves_every_task_within_the_turn_limit(split: Split, play: Play) -> None:
     for task in TASKS[split]:

@@ -217,6 +217,7 @@ def test_the_finished_tables_differ_in_what_the_policy_changes_and_nothing_else(
     }
 
 
+@pytest.mark.slow
 def test_the_oracle_solves_every_ticket_for_reward_and_scorer() -> None:
     scorer = FinalOutputScorer(collect_vocabulary(ALL))
     for task in ALL:

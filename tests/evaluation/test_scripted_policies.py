@@ -30,6 +30,7 @@ def evaluate_script(name: str) -> Evaluation:
     return asyncio.run(evaluate(Path(name), SUITE, split_tasks=PROTOTYPE.tasks("test"), collect=collect))
 
 
+@pytest.mark.slow
 def test_expert_is_proven_better_than_the_clerk(tmp_path: Path) -> None:
     clerk, expert = evaluate_script("hasty_clerk"), evaluate_script("oracle")
     assert expert.result.success is not None

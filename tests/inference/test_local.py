@@ -42,6 +42,7 @@ def answer(engine: LocalEngine, request: GenerationRequest) -> Generation:
     return asyncio.run(run())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("max_slots", [2, 5, 99])
 def test_logprobs_equal_a_plain_forward(family: str, max_slots: int):
@@ -244,6 +245,7 @@ def test_an_evicted_episode_is_fed_again_and_counted():
     assert [generation.token_ids for generation in asyncio.run(run())] == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_slots", [3, 99])
 def test_deterministic_rounds_give_the_same_bits_whatever_the_clock(max_slots: int):
     policy = tiny_policy()

@@ -17,6 +17,8 @@ from turnwright.inference.base import Generation, GenerationRequest
 from turnwright.inference.local import LocalEngine
 from turnwright.models.load import Policy
 
+pytestmark = pytest.mark.slow
+
 KEY = EpisodeKey(task_id="t", attempt=0)
 OTHER = EpisodeKey(task_id="other", attempt=0)
 OPENING = tuple(range(8, 48))
@@ -310,7 +312,6 @@ def test_in_deterministic_rounds_calls_of_an_episode_take_lanes_in_order_of_thei
     assert run(scenario((0, 1, 2))) == run(scenario((2, 0, 1)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_trees_of_calls_give_up_and_go_on_without_disturbing_each_other(seed: int):
     """Each episode's calls branch into more calls, some of which are cancelled at some moment and made again."""

@@ -14,6 +14,8 @@ from turnwright.inference.base import Generation, GenerationRequest
 from turnwright.inference.local import LocalEngine
 from turnwright.models.load import Policy
 
+pytestmark = pytest.mark.slow
+
 KEY = EpisodeKey(task_id="t", attempt=0)
 SECONDS = 30
 """Nothing here takes one second: a test that waits longer found a request that hangs."""
@@ -153,7 +155,6 @@ def test_a_cancelled_request_leaves_its_episode_usable():
     assert again == fresh
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 6))])
 def test_cancelled_episodes_never_disturb_the_others(seed: int):
     policy = tiny_policy()

@@ -13,6 +13,8 @@ from turnwright.inference.base import Generation, GenerationRequest, TokenListen
 from turnwright.inference.local import LocalEngine
 from turnwright.models.load import Policy
 
+pytestmark = pytest.mark.slow
+
 KEY = EpisodeKey(task_id="t", attempt=0)
 OTHER = EpisodeKey(task_id="other", attempt=0)
 
@@ -53,7 +55,6 @@ def test_each_id_is_heard_once_in_order_and_before_the_reply_returns(max_slots: 
         assert tuple(token for piece in heard.pieces for token in piece) == heard.generation.token_ids
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("max_slots", [3, 99])
 def test_listening_changes_no_reply(max_slots: int):
     policy = tiny_policy()
@@ -175,7 +176,6 @@ def test_a_listener_may_close_the_episode_it_listens_to():
     asyncio.run(asyncio.wait_for(run(), 30))
 
 
-@pytest.mark.slow
 def test_a_request_cancelled_as_its_last_id_arrives_leaves_the_engine_whole():
     policy = tiny_policy()
     room = policy.max_sequence_length - 3

@@ -20,6 +20,8 @@ from turnwright.inference.base import Generation, GenerationRequest
 from turnwright.inference.local import LocalEngine
 from turnwright.models.publication import Publication, Publisher
 
+pytestmark = pytest.mark.slow
+
 KEY = EpisodeKey(task_id="t", attempt=0)
 OTHER = EpisodeKey(task_id="other", attempt=0)
 OPENING = tuple(range(8, 48))

@@ -90,6 +90,7 @@ def test_functions_of_ones_own_are_found_and_wrong_places_named(tmp_path: Path):
         step_settings(config(advantage_method="absent:one"))
 
 
+@pytest.mark.slow
 def test_the_reference_is_what_the_run_began_with(tmp_path: Path):
     base = save_base(tmp_path / "base")
 

@@ -32,6 +32,8 @@ from turnwright.rollout.inprocess import InProcessRunner
 from turnwright.rundir.layout import RunLayout
 from turnwright.rundir.record_log import recover
 
+pytestmark = pytest.mark.slow
+
 TASK = Task(id="order-4", prompt="order: O3", data={"gold": "refund", "city": "Oslo"})
 AGENT = """
 import json, os, sys, urllib.request

@@ -17,6 +17,8 @@ from turnwright.learner.objective import LossSettings
 from turnwright.learner.passes import Passes, PassSettings
 from turnwright.learner.step import StepSettings, take_step
 
+pytestmark = pytest.mark.slow
+
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 ONE_ROW = PassSettings(tokens_per_microbatch=1, layout="dense")

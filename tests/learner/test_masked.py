@@ -96,6 +96,7 @@ def groups() -> list[TrainableGroup]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 def test_what_is_not_trained_changes_no_bit_of_the_gradient(groups: list[TrainableGroup], loss: LossName) -> None:
     plain = gradient(groups, loss)

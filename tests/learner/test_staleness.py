@@ -262,6 +262,7 @@ def old_groups(seed: int) -> list[TrainableGroup]:
     return with_rows(groups, age)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proximal", ["sampler", "recomputed", "interpolated"])
 @pytest.mark.parametrize("loss_fn", ["ppo", "cispo", "importance_sampling", "gspo"])
 def test_64_steps_old_and_mixed_within_every_reply(loss_fn, proximal):
@@ -284,6 +285,7 @@ def test_64_steps_old_and_mixed_within_every_reply(loss_fn, proximal):
     assert all(weight.isfinite().all() for weight in weights_of(policy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("proximal", ["recomputed", "interpolated"])
 def test_micro_batches_and_trees_add_up_with_mixed_versions(proximal):
     loss = LossSettings(kl_coefficient=0.01, truncated_importance_cap=2.0)

@@ -7,6 +7,7 @@ from turnwright.learner.verification import compare_layouts
 from turnwright.models.forward import ScoreSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_trees_agree_with_room_to_spare(family: str, dtype: torch.dtype):

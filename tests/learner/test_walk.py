@@ -165,6 +165,7 @@ def test_a_tree_of_any_depth_is_walked_exactly():
         assert report.max_tokens_held <= budget
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_in_single_precision_a_tree_is_as_exact_as_the_stock_model(family: str):
     policy = tiny_policy(family)

@@ -59,6 +59,7 @@ followups = st.lists(words.map(user), min_size=1, max_size=1) | st.lists(
 turns = st.lists(st.tuples(st.just(CALLING) | words.map(said), followups), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(opening=words, turns=turns, tools=st.sampled_from([(), TOOLS]), system=st.booleans())
 def test_held_ids_and_continuations_spell_the_templates_own_rendering(

@@ -31,6 +31,8 @@ from turnwright.rollout.collector import Wanted, collect_attempts
 from turnwright.rollout.external import AgentRunner
 from turnwright.rundir.record_log import recover
 
+pytestmark = pytest.mark.slow
+
 Launching = Callable[[AtWork], AbstractAsyncContextManager[AgentLauncher]]
 PATIENCE_SECONDS = 3.0
 ASK = (
@@ -296,7 +298,6 @@ def test_components_of_a_returned_reward_are_kept(attempts: dict[str, Attempt]) 
     assert outcome == Rewarded(value=1.0, components={"answer": 1.0})
 
 
-@pytest.mark.slow
 def test_time_runs_from_when_a_worker_fetches_the_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "FAREWELL_SECONDS", 0.1)
     waiting_seconds, seconds = 1.5, 1.0

@@ -172,6 +172,7 @@ def check(schedule: Schedule) -> None:
         assert not any(groups.evicted for groups in schedule.made)
 
 
+@pytest.mark.slow
 @given(schedule=schedules)
 @settings(max_examples=12, deadline=None)
 def test_no_token_is_too_old_and_every_rollout_ends_once(schedule: Schedule) -> None:
@@ -185,6 +186,7 @@ def test_no_token_is_too_old_over_many_schedules(schedule: Schedule) -> None:
     check(schedule)
 
 
+@pytest.mark.slow
 @given(schedule=schedules, crashes=st.lists(st.floats(0.0, 20.0), max_size=3))
 @settings(max_examples=12, deadline=None)
 def test_what_crashes_leave_is_trained_once_and_not_made_again(schedule: Schedule, crashes: list[float]) -> None:

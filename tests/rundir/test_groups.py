@@ -11,6 +11,7 @@ from turnwright.core.trajectory import SampledTurn, Trajectory, hash_ids
 from turnwright.rundir.groups import decode_attempt, encode_attempt, keys_of, newest_version
 
 
+@pytest.mark.slow
 @given(attempts())
 def test_an_attempt_survives_its_line_to_the_bit(attempt: Attempt) -> None:
     line = encode_attempt(attempt)

@@ -11,6 +11,7 @@ from turnwright.core.trajectory import Trajectory
 from turnwright.rundir import records
 
 
+@pytest.mark.slow
 @given(episodes())
 def test_an_episode_survives_its_line_to_the_bit(episode: Episode) -> None:
     line = records.encode(episode)
@@ -19,6 +20,7 @@ def test_an_episode_survives_its_line_to_the_bit(episode: Episode) -> None:
     assert type(records.decode_episode(line).outcome) is type(episode.outcome)
 
 
+@pytest.mark.slow
 @given(trajectories())
 def test_a_trajectory_survives_its_line_to_the_bit(trajectory: Trajectory) -> None:
     line = records.encode(trajectory)

@@ -11,6 +11,8 @@ from turnwright.environments.load import load_environment
 from turnwright.environments.recorded.store import read_recordings
 from turnwright.rollout.demonstrations import run_script
 
+pytestmark = pytest.mark.slow
+
 SPLITS = ("train", "validation", "test")
 CLEAN = [label for label in read_labels() if label.defect is None]
 

@@ -268,6 +268,7 @@ replies = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(message=replies)
 def test_reading_a_written_reply_gives_the_same_message(message: Message) -> None:

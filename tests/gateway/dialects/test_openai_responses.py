@@ -338,6 +338,7 @@ def test_an_error_has_openais_shape():
     assert error == {"message": "sealed", "type": "conflict_error", "param": None, "code": "sealed"}
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(MESSAGES)
 def test_what_is_written_reads_back_as_the_same_message(message: Message):

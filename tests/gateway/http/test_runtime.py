@@ -15,6 +15,8 @@ from turnwright.core.outcome import Failed, Rewarded
 from turnwright.core.rollout import RolloutRequest
 from turnwright.gateway.limits import GatewayLimits
 
+pytestmark = pytest.mark.slow
+
 CHAT = {"messages": [{"role": "user", "content": "order: O3"}], "temperature": 1.0}
 NEVER_OPENED = "t-0123456789ab"
 

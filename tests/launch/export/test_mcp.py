@@ -19,6 +19,8 @@ from turnwright.environments import Done, Environment, tool
 from turnwright.environments.imported.mcp_connection import McpConnection, McpPlace
 from turnwright.launch.export.mcp import OVER
 
+pytestmark = pytest.mark.slow
+
 mcp = pytest.importorskip("mcp", reason="the extra turnwright[mcp] is not installed")
 OPTIONS = ["--option", "train_tasks=120", "--option", "validation_tasks=120", "--option", "test_tasks=120"]
 
@@ -103,7 +105,6 @@ def test_eight_sessions_over_http_equal_those_of_this_process(tmp_path: Path, mo
     check_written(path, scripts)
 
 
-@pytest.mark.slow
 def test_processes_over_pipes_equal_this_one(tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
 
@@ -118,7 +119,6 @@ def test_processes_over_pipes_equal_this_one(tmp_path: Path) -> None:
     check_written(path, dict.fromkeys(range(3), "oracle"))
 
 
-@pytest.mark.slow
 def test_what_a_tool_prints_is_no_message(tmp_path: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD)
     command = (sys.executable, "-m", "turnwright.cli", "export", "loud.py:Loud", "--mcp", "--episodes", "e.jsonl")
@@ -334,7 +334,6 @@ def test_trainer_resets_and_the_agent_plays() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.slow
 def test_import_reads_what_export_serves(tmp_path: Path) -> None:
     """Our own client of MCP servers, against our own server."""
 

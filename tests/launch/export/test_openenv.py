@@ -21,6 +21,8 @@ from turnwright.launch.export.choice import Choice
 from turnwright.launch.export.openenv_http import openenv_app
 from turnwright.launch.export.sessions import ExportLimits, open_sessions
 
+pytestmark = pytest.mark.slow
+
 
 async def played(
     client: httpx2.AsyncClient,
