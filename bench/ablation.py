@@ -15,16 +15,18 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from slow_tools.training import CORRECTED, RECIPE, Account, account, base_policy, train
+from slow_tools.training import CORRECTED, SLOW_TOOLS, Account, account
+from studies.cells import make_missing
+from studies.tables import by_task, markdown, of_seeds, points, sampled, share
+from studies.training import base_policy, evaluated, train
 
-from turnwright import TurnwrightError, api
+from turnwright import api
 from turnwright.evaluation.compare import compare
 from turnwright.evaluation.result import EvaluationResult
 from turnwright.evaluation.statistics import Interval, paired_difference
@@ -34,8 +36,6 @@ from turnwright.rundir.manifest import installed_versions
 
 BOUNDS = (0, 1, 3, 8)
 LATENCY_SCALE = 0.2
-JUDGED = ("evaluation.attempts=2",)
-"""All test tasks, few attempts each: the task is the unit of the intervals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,15 +111,17 @@ def main() -> None:
     policy = options.base or base_policy(options.out / "base")
     # From here on children share the cores as one-threaded processes.
     os.environ["OMP_NUM_THREADS"] = "1"
-    base = _evaluated(policy, options.out / "evaluations" / "base")
+    base = evaluated(policy, options.out / "evaluations" / "base")
     print(api.describe_result(base), flush=True)
-    failed = _make(cells, policy, out=options.out, jobs=options.jobs)
+    missing = [cell for cell in cells if not (options.out / "evaluations" / cell.name / "result.json").exists()]
+    makers = {cell.name: partial(_train_and_judge, cell, policy, options.out) for cell in missing}
+    failed = make_missing(makers, total=len(cells), jobs=options.jobs)
     finished: dict[tuple[int, bool], list[Finished]] = {}
     for cell in cells:
         if cell.name not in failed:
             finished.setdefault(cell.combination, []).append(_read(options.out, cell))
     rows = [_row(base, finished.get((0, False), []), runs) for runs in finished.values()]
-    table = _table(rows, options.seeds, _share(base.success))
+    table = _table(rows, options.seeds, share(base.success))
     print(f"\n{table}\n")
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}")
@@ -127,7 +129,7 @@ def main() -> None:
         "bench": "ablation",
         "rows": [asdict(row) for row in rows],
         "failed": failed,
-        "bounds": {"base": _share(base.success), "steps": options.steps, "tasks": base.num_tasks},
+        "bounds": {"base": share(base.success), "steps": options.steps, "tasks": base.num_tasks},
         "versions": installed_versions(),
     }
     (options.out / "table.md").write_text(f"{table}\n", encoding="utf-8")
@@ -147,42 +149,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _evaluated(policy: Path, folder: Path) -> EvaluationResult:
-    """Return the evaluation of a policy on the test tasks, whose tools do not wait; make it where it is missing."""
-    if not (folder / "result.json").exists():
-        api.evaluate(policy, RECIPE, overrides=JUDGED, out=folder)
-    return read_result(folder)
-
-
-def _make(cells: Sequence[Cell], policy: Path, *, out: Path, jobs: int) -> dict[str, str]:
-    """Make the runs that are missing, some at once; return why which ones failed."""
-    missing = [cell for cell in cells if not (out / "evaluations" / cell.name / "result.json").exists()]
-    print(f"{len(cells)} runs, {len(missing)} to make", flush=True)
-    failed: dict[str, str] = {}
-    started = time.perf_counter()
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_train_and_judge, cell, policy, out): cell for cell in missing}
-        for done, future in enumerate(as_completed(futures), start=1):
-            name = futures[future].name
-            try:
-                said = future.result()
-            except TurnwrightError as error:
-                said = failed[name] = str(error)
-            spent = time.perf_counter() - started
-            left = spent / done * (len(missing) - done)
-            print(f"{done}/{len(missing)}  {name:42} {said}  ({spent / 60:.0f} min, {left / 60:.0f} left)", flush=True)
-    return failed
-
-
 def _train_and_judge(cell: Cell, policy: Path, out: Path) -> str:
-    """Train and evaluate one run in processes of their own, and say how it went."""
+    """Train and evaluate one run, and say how it went; the tools of the test tasks do not wait."""
     run = out / "runs" / cell.name
-    train(run, (f"model.path={policy}", *cell.settings), threads=1)
-    _evaluated(run / "checkpoints" / step_name(cell.steps), out / "evaluations" / cell.name)
+    train(run, (*SLOW_TOOLS, f"model.path={policy}", *cell.settings), threads=1)
+    evaluated(run / "checkpoints" / step_name(cell.steps), out / "evaluations" / cell.name)
     finished = _read(out, cell)
     spent = finished.account
     return (
-        f"sampled {_share(finished.result.success):.1%}, {spent.seconds:.0f} s, staleness {spent.staleness_mean:.2f} "
+        f"sampled {share(finished.result.success):.1%}, {spent.seconds:.0f} s, staleness {spent.staleness_mean:.2f} "
         f"(most {spent.staleness_max:.0f}), {spent.wasted:.1%} wasted"
     )
 
@@ -201,14 +176,16 @@ def _row(base: EvaluationResult, synchronous: Sequence[Finished], runs: Sequence
         # Refuses evaluations of other tasks, scorers or temperatures.
         compare(base, run.result)
     cell, accounts = runs[0].cell, [run.account for run in runs]
-    after = _by_task([run.result for run in runs])
-    compared = synchronous if cell.bound else ()
+    after = by_task([run.result for run in runs], sampled)
+    compared = [run.result for run in synchronous] if cell.bound else []
     return Row(
         bound=cell.bound,
         corrected=cell.corrected,
-        after={run.cell.seed: _share(run.result.success) for run in runs},
-        gain=paired_difference(_by_task([base]), after),
-        over_synchronous=paired_difference(_by_task([run.result for run in compared]), after) if compared else None,
+        after={run.cell.seed: share(run.result.success) for run in runs},
+        gain=paired_difference(by_task([base], sampled), after),
+        over_synchronous=paired_difference(by_task([run.result for run in compared], sampled), after)
+        if compared
+        else None,
         seconds=fmean(each.seconds for each in accounts),
         staleness_mean=fmean(each.staleness_mean for each in accounts),
         staleness_max=max(each.staleness_max for each in accounts),
@@ -216,36 +193,17 @@ def _row(base: EvaluationResult, synchronous: Sequence[Finished], runs: Sequence
     )
 
 
-def _by_task(results: Sequence[EvaluationResult]) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {task.task_id: [] for task in results[0].tasks}
-    for result in results:
-        for task in result.tasks:
-            if task.attempts:
-                values[task.task_id].append(task.successes / task.attempts)
-    return values
-
-
 def _table(rows: Sequence[Row], seeds: Sequence[int], base: float) -> str:
     header = ["bound", "correction", *(f"seed {seed}" for seed in seeds)]
     header += [f"gain over {100 * base:.1f} %, points (95 %)", "over synchronous (95 %)"]
     header += ["seconds", "staleness, mean and most", "wasted"]
-    lines = [header, ["---"] * len(header)]
+    lines: list[list[str]] = []
     for row in sorted(rows, key=lambda row: (row.bound, row.corrected)):
-        after = [f"{100 * row.after[seed]:.1f} %" if seed in row.after else "failed" for seed in seeds]
-        lines.append([str(row.bound), ("on" if row.corrected else "off") if row.bound else "none", *after])
-        lines[-1] += [_points(row.gain), _points(row.over_synchronous) if row.over_synchronous else ""]
-        lines[-1] += [f"{row.seconds:.0f}", f"{row.staleness_mean:.2f}, {row.staleness_max:.0f}", f"{row.wasted:.2%}"]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
-
-
-def _share(found: Interval | None) -> float:
-    if found is None:
-        raise TurnwrightError("an evaluation has no scored attempt: see its result.json")
-    return found.value
+        lines.append([str(row.bound), ("on" if row.corrected else "off") if row.bound else "none"])
+        lines[-1] += [*of_seeds(row.after, seeds), points(row.gain)]
+        lines[-1] += [points(row.over_synchronous) if row.over_synchronous else "", f"{row.seconds:.0f}"]
+        lines[-1] += [f"{row.staleness_mean:.2f}, {row.staleness_max:.0f}", f"{row.wasted:.2%}"]
+    return markdown(header, lines)
 
 
 if __name__ == "__main__":

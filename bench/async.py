@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from slow_tools.training import CORRECTED, Account, account, base_policy, cores, train
+from slow_tools.training import CORRECTED, SLOW_TOOLS, Account, account, cores
+from studies.training import base_policy, train
 
 from turnwright.rundir.manifest import installed_versions
 
@@ -38,7 +39,7 @@ def main() -> None:
             f"async_config.max_steps_off_policy={bound}",
             *(CORRECTED if bound else ()),
         )
-        train(run, settings, threads=options.threads)
+        train(run, (*SLOW_TOOLS, *settings), threads=options.threads)
         sides[name] = account(run)
         print(f"{name}: {sides[name].steps_per_minute:.2f} steps per minute", flush=True)
     bounds = best_possible(sides["sync"], sides["async"])

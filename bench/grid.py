@@ -10,29 +10,28 @@ an interrupted run left is. A run that fails is reported, and the others go on.
 import argparse
 import json
 import os
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import get_args
 
-from turnwright import TurnwrightError, api
-from turnwright.api.process import child_environment, command_line
+from studies.cells import make_missing
+from studies.tables import by_task, greedy, markdown, of_seeds, points, sampled, share
+from studies.training import base_policy, evaluated, train
+
+from turnwright import api
 from turnwright.config.algorithm import AdvantageMethod
 from turnwright.evaluation.compare import compare
-from turnwright.evaluation.result import EvaluationResult, TaskResult
+from turnwright.evaluation.result import EvaluationResult
 from turnwright.evaluation.statistics import Interval, paired_difference
 from turnwright.evaluation.store import read_result
 from turnwright.rundir.layout import step_name
 from turnwright.rundir.manifest import installed_versions
 from turnwright.rundir.reader import RunReader
 
-RECIPE = Path(__file__).parents[1] / "examples" / "returns_desk" / "run.toml"
 METHODS = get_args(AdvantageMethod)
 COMBINATIONS = (
     *((method, "ppo") for method in METHODS),
@@ -47,8 +46,6 @@ COMMON = (
     "schedule.save_every=0",
 )
 """Over the recipe, whose learning rate and its fall stay as they are."""
-JUDGED = ("evaluation.attempts=2",)
-"""All test tasks, few attempts each: the task is the unit of the intervals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +66,17 @@ class Cell:
     def name(self) -> str:
         """Folder of the run and of its evaluation."""
         return f"{self.method}-{self.loss}-{self.steps}-steps-seed-{self.seed}"
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What it differs in from the other runs."""
+        return (
+            f"run.seed={self.seed}",
+            f"algorithm.advantage_method={self.method}",
+            f"algorithm.loss_fn={self.loss}",
+            f"schedule.max_steps={self.steps}",
+            f"optimizer.warmup_steps={self.steps // 8}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +120,14 @@ def main() -> None:
         for method, loss in COMBINATIONS
         if options.only is None or method in options.only
     ]
-    base = _base(options.out)
-    failed = _make(cells, out=options.out, jobs=options.jobs)
+    policy = base_policy(options.out / "base")
+    # From here on children share the cores as one-threaded processes.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    base = evaluated(policy, options.out / "evaluations" / "base")
+    print(api.describe_result(base), flush=True)
+    missing = [cell for cell in cells if not (options.out / "evaluations" / cell.name / "result.json").exists()]
+    makers = {cell.name: partial(_train_and_judge, cell, policy, options.out) for cell in missing}
+    failed = make_missing(makers, total=len(cells), jobs=options.jobs)
     finished: dict[tuple[str, str], list[Finished]] = {}
     for cell in cells:
         if cell.name not in failed:
@@ -146,81 +160,15 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _base(out: Path) -> EvaluationResult:
-    """Return the evaluation of the policy that all runs start from; make both where they are missing."""
-    policy = out / "base"
-    if not policy.exists():
-        started = time.perf_counter()
-        unfinished = policy.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        warm = api.warmstart(RECIPE, unfinished)
-        unfinished.rename(policy)
-        print(f"base: foothold {warm.footholds[-1].success:.0%}, {time.perf_counter() - started:.0f} s", flush=True)
-    # From here on children share the cores as one-threaded processes.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    folder = out / "evaluations" / "base"
-    if not folder.exists():
-        api.evaluate(policy, RECIPE, overrides=JUDGED, out=folder)
-    result = read_result(folder)
-    print(api.describe_result(result), flush=True)
-    return result
-
-
-def _make(cells: Sequence[Cell], *, out: Path, jobs: int) -> dict[str, str]:
-    """Make the runs that are missing, some at once; return why which ones failed."""
-    missing = [cell for cell in cells if not (out / "evaluations" / cell.name / "result.json").exists()]
-    print(f"{len(cells)} runs, {len(missing)} to make", flush=True)
-    failed: dict[str, str] = {}
-    started = time.perf_counter()
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = {pool.submit(_train_and_judge, cell, out): cell for cell in missing}
-        for done, future in enumerate(as_completed(futures), start=1):
-            name = futures[future].name
-            try:
-                said = future.result()
-            except TurnwrightError as error:
-                said = failed[name] = str(error)
-            spent = time.perf_counter() - started
-            left = spent / done * (len(missing) - done)
-            print(f"{done}/{len(missing)}  {name:34} {said}  ({spent / 60:.0f} min, {left / 60:.0f} left)", flush=True)
-    return failed
-
-
-def _train_and_judge(cell: Cell, out: Path) -> str:
-    """Train and evaluate one run in processes of their own, and say how it went."""
+def _train_and_judge(cell: Cell, policy: Path, out: Path) -> str:
+    """Train and evaluate one run, and say how it went."""
     run = out / "runs" / cell.name
-    shutil.rmtree(run, ignore_errors=True)
-    run.parent.mkdir(parents=True, exist_ok=True)
-    own = (
-        f"model.path={out / 'base'}",
-        f"run.output_dir={run.parent}",
-        f"run.name={cell.name}",
-        f"run.seed={cell.seed}",
-        f"algorithm.advantage_method={cell.method}",
-        f"algorithm.loss_fn={cell.loss}",
-        f"schedule.max_steps={cell.steps}",
-        f"optimizer.warmup_steps={cell.steps // 8}",
-    )
-    log = run.with_suffix(".log")
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command_line(["train", str(RECIPE), *COMMON, *own]),
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-        raise TurnwrightError(f"training ended with exit code {done.returncode}: {last} (see {log})")
-    api.evaluate(
-        run / "checkpoints" / step_name(cell.steps), RECIPE, overrides=JUDGED, out=out / "evaluations" / cell.name
-    )
+    train(run, (*COMMON, f"model.path={policy}", *cell.settings), threads=1)
+    evaluated(run / "checkpoints" / step_name(cell.steps), out / "evaluations" / cell.name)
     finished = _read(out, cell)
-    sampled, greedy = _share(finished.result.success), _share(finished.result.greedy_success)
+    succeeded, greedily = share(finished.result.success), share(finished.result.greedy_success)
     return (
-        f"sampled {sampled:.1%}, greedy {greedy:.1%}, {finished.live_groups:.1f} live groups, "
+        f"sampled {succeeded:.1%}, greedy {greedily:.1%}, {finished.live_groups:.1f} live groups, "
         f"entropy {finished.entropy:.3f}, {finished.seconds:.0f} s"
     )
 
@@ -249,56 +197,27 @@ def _row(base: EvaluationResult, runs: Sequence[Finished]) -> Row:
     return Row(
         method=runs[0].cell.method,
         loss=runs[0].cell.loss,
-        base=_share(base.success),
-        after={run.cell.seed: _share(run.result.success) for run in runs},
-        gain=paired_difference(_by_task([base], _sampled), _by_task(results, _sampled)),
-        greedy_base=_share(base.greedy_success),
-        greedy_after={run.cell.seed: _share(run.result.greedy_success) for run in runs},
-        greedy_gain=paired_difference(_by_task([base], _greedy), _by_task(results, _greedy)),
+        base=share(base.success),
+        after={run.cell.seed: share(run.result.success) for run in runs},
+        gain=paired_difference(by_task([base], sampled), by_task(results, sampled)),
+        greedy_base=share(base.greedy_success),
+        greedy_after={run.cell.seed: share(run.result.greedy_success) for run in runs},
+        greedy_gain=paired_difference(by_task([base], greedy), by_task(results, greedy)),
         live_groups=fmean(run.live_groups for run in runs),
         entropy=fmean(run.entropy for run in runs),
         seconds=fmean(run.seconds for run in runs),
     )
 
 
-def _by_task(
-    results: Sequence[EvaluationResult], measure: Callable[[TaskResult], float | None]
-) -> dict[str, list[float]]:
-    values: dict[str, list[float]] = {task.task_id: [] for task in results[0].tasks}
-    for result in results:
-        for task in result.tasks:
-            if (value := measure(task)) is not None:
-                values[task.task_id].append(value)
-    return values
-
-
-def _sampled(task: TaskResult) -> float | None:
-    return task.successes / task.attempts if task.attempts else None
-
-
-def _greedy(task: TaskResult) -> float | None:
-    return None if task.greedy is None else float(task.greedy)
-
-
 def _table(rows: Sequence[Row], seeds: Sequence[int]) -> str:
     header = ["advantage", "loss", "base", *(f"seed {seed}" for seed in seeds), "gain, points (95 %)"]
     header += ["greedy gain (95 %)", "live groups", "entropy", "seconds"]
-    lines = [header, ["---"] * len(header)]
+    lines: list[list[str]] = []
     for row in rows:
-        after = [f"{100 * row.after[seed]:.1f} %" if seed in row.after else "failed" for seed in seeds]
-        lines.append([f"`{row.method}`", f"`{row.loss}`", f"{100 * row.base:.1f} %", *after, _points(row.gain)])
-        lines[-1] += [_points(row.greedy_gain), f"{row.live_groups:.1f}", f"{row.entropy:.3f}", f"{row.seconds:.0f}"]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _points(interval: Interval) -> str:
-    return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
-
-
-def _share(found: Interval | None) -> float:
-    if found is None:
-        raise TurnwrightError("an evaluation has no scored attempt: see its result.json")
-    return found.value
+        lines.append([f"`{row.method}`", f"`{row.loss}`", f"{100 * row.base:.1f} %", *of_seeds(row.after, seeds)])
+        lines[-1] += [points(row.gain), points(row.greedy_gain)]
+        lines[-1] += [f"{row.live_groups:.1f}", f"{row.entropy:.3f}", f"{row.seconds:.0f}"]
+    return markdown(header, lines)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,15 @@
-"""Training behind slow tools: the demo's recipe and policy, runs as child processes, and what their metrics say."""
+"""Training behind slow tools: what is set over the demo's recipe, and what the metrics of a run say."""
 
 import math
 import os
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from turnwright import TurnwrightError, api
-from turnwright.api.process import child_environment, command_line
 from turnwright.rundir.reader import RunReader
 
-RECIPE = Path(__file__).parents[2] / "examples" / "returns_desk" / "run.toml"
-COMMON = (
+SLOW_TOOLS = (
     "environment.name=slow_tools.environment:SlowReturnsDesk",
     "algorithm.group_size=8",
     "algorithm.global_batch_size=8",
@@ -55,37 +50,6 @@ class Account:
     def steps_per_minute(self) -> float:
         """Speed."""
         return 60 * self.steps / self.seconds
-
-
-def base_policy(folder: Path) -> Path:
-    """Return the policy that all runs start from, warm-started as the demo's; make it where it is missing."""
-    if not folder.exists():
-        unfinished = folder.with_suffix(".part")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.parent.mkdir(parents=True, exist_ok=True)
-        api.warmstart(RECIPE, unfinished)
-        unfinished.rename(folder)
-    return folder
-
-
-def train(run: Path, settings: Sequence[str], *, threads: int) -> None:
-    """Train in a process of its own; what was left at ``run`` makes room. Raises TurnwrightError when it fails."""
-    shutil.rmtree(run, ignore_errors=True)
-    run.parent.mkdir(parents=True, exist_ok=True)
-    log = run.with_name(f"{run.name}.log")
-    own = (f"run.output_dir={run.parent}", f"run.name={run.name}")
-    with log.open("wb") as output:
-        done = subprocess.run(
-            command_line(["train", str(RECIPE), *COMMON, *settings, *own]),
-            env={**child_environment(), "OMP_NUM_THREADS": str(threads)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode:
-        last = log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2]
-        raise TurnwrightError(f"training ended with exit code {done.returncode}: {last} (see {log})")
 
 
 def account(run: Path) -> Account:
