@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from slow_tools.training import CORRECTED, SLOW_TOOLS, Account, account
+from slow_tools.training import CORRECTED, PLAIN, SLOW_TOOLS, Account, account
 from studies.cells import make_missing
 from studies.tables import by_task, markdown, of_seeds, points, sampled, share
 from studies.training import base_policy, evaluated, train
@@ -67,7 +67,7 @@ class Cell:
             f"optimizer.warmup_steps={self.steps // 8}",
             f"environment.options.latency_scale={LATENCY_SCALE}",
             f"async_config.max_steps_off_policy={self.bound}",
-            *(CORRECTED if self.corrected else ()),
+            *((CORRECTED if self.corrected else PLAIN) if self.bound else ()),
         )
 
 

@@ -23,7 +23,9 @@ SLOW_TOOLS = (
 )
 """Over the recipe, on all sides."""
 CORRECTED = ('algorithm.proximal="recomputed"', "algorithm.truncated_importance_cap=2")
-"""What corrects for stale tokens."""
+"""What corrects for stale tokens: the default, where rollouts run ahead."""
+PLAIN = ('algorithm.proximal="sampler"',)
+"""What does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

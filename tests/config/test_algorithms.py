@@ -48,7 +48,28 @@ def test_what_belongs_together_is_accepted() -> None:
     assert algorithm(advantage_method="monte_carlo", gamma=0.9).gamma == 0.9
     for weight in ({}, {"truncated_importance_cap": 2.0}, {"importance_band": [0.5, 5.0]}):
         assert algorithm(2, proximal="interpolated", **weight).proximal == "interpolated"
+        assert algorithm(2, **weight).proximal is None
     assert not algorithm(advantage_method="group_based_per_turn", advantage_normalization=False).advantage_normalization
+
+
+@pytest.mark.parametrize(
+    ("ahead", "settings", "expected"),
+    [
+        (0, {}, ("sampler", None, None)),
+        (1, {}, ("recomputed", 2.0, None)),
+        (8, {"truncated_importance_cap": 5.0}, ("recomputed", 5.0, None)),
+        (8, {"importance_band": [0.5, 5.0]}, ("recomputed", None, (0.5, 5.0))),
+        # What is said is done, with nothing added.
+        (8, {"proximal": "sampler"}, ("sampler", None, None)),
+        (8, {"proximal": "recomputed"}, ("recomputed", None, None)),
+        (0, {"proximal": "recomputed", "truncated_importance_cap": 3.0}, ("recomputed", 3.0, None)),
+    ],
+)
+def test_a_run_that_runs_ahead_corrects_unless_it_is_told_otherwise(
+    ahead: int, settings: dict[str, Any], expected: tuple[str, float | None, tuple[float, float] | None]
+) -> None:
+    found = algorithm(ahead, **settings).correction(max_steps_off_policy=ahead)
+    assert (found.proximal, found.truncated_importance_cap, found.importance_band) == expected
 
 
 @pytest.mark.parametrize(

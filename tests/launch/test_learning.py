@@ -66,6 +66,8 @@ def test_terms_and_corrections_reach_the_learner():
     assert (capped.max_staleness, settings.max_staleness) == (0, 0)
     ahead = step_settings(config(proximal="interpolated", max_steps_off_policy=3))
     assert (ahead.proximal, ahead.max_staleness) == ("interpolated", 3)
+    unsaid = step_settings(config(max_steps_off_policy=3))
+    assert (unsaid.proximal, unsaid.loss.truncated_importance_cap) == ("recomputed", 2.0)
     constant = step_settings(config(aggregation="constant", aggregation_tokens=300))
     assert (constant.batch.aggregation, constant.batch.aggregation_tokens) == ("constant", 300)
 

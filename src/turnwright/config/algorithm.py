@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
@@ -23,6 +24,7 @@ AdvantageMethod = Literal[
 PasskForm = Literal["subset", "analytic", "max_minus_second"]
 LossName = Literal["importance_sampling", "ppo", "cispo", "gspo"]
 KlForm = Literal["k1", "k2", "k3", "grpo_k3"]
+Proximal = Literal["sampler", "recomputed", "interpolated"]
 PLACE = re.compile(r"[^:\s]+:[A-Za-z_]\w*")
 """``package.module:function`` or ``path/file.py:function``."""
 CLIP_THRESHOLDS: Mapping[str, tuple[float, float]] = {
@@ -32,6 +34,18 @@ CLIP_THRESHOLDS: Mapping[str, tuple[float, float]] = {
     "gspo": (1 - 3e-4, 1 + 4e-4),
 }
 """Bounds of the ratio that each loss was published with; importance_sampling and losses of your own have none."""
+
+USUAL_CAP = 2.0
+"""Largest weight proximal / sampler of a run that runs ahead and sets nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What makes up for tokens that older weights sampled; names as in [algorithm]."""
+
+    proximal: Proximal
+    truncated_importance_cap: float | None
+    importance_band: tuple[float, float] | None
 
 
 def _advantage_known(value: str) -> str:
@@ -82,11 +96,13 @@ class Algorithm(Section):
     """Estimate of the divergence; unset = k2 in the loss and k1 in the reward, which have the right gradient."""
     entropy_coefficient: float = Field(default=0.0, ge=0)
     """Weight of the bonus for the entropy of the policy at sampled tokens; 0 = none."""
-    proximal: Literal["sampler", "recomputed", "interpolated"] = "sampler"
+    proximal: Proximal | None = None
     """Policy the ratio is formed with: the one that sampled; that of the learner as the step begins (decoupled); or
-    between both, the closer to the learner's the staler the token, without a pass of its own."""
+    between both, the closer to the learner's the staler the token, without a pass of its own. Unset = sampler in a
+    synchronous run; recomputed, with weights up to 2, where rollouts run ahead."""
     truncated_importance_cap: float | None = Field(default=None, gt=0)
-    """Largest weight proximal / sampler of a token, with a proximal policy of its own; unset = no such weight."""
+    """Largest weight proximal / sampler of a token, with a proximal policy of its own; unset = no such weight, where
+    ``proximal`` is set."""
     importance_band: tuple[float, float] | None = Field(default=None, strict=False)
     """Weights proximal / sampler that count; tokens outside are left out (IcePop has 0.5 and 5); unset = none."""
     group_size: int = Field(default=8, ge=2)
@@ -124,6 +140,16 @@ class Algorithm(Section):
     def divergence_form(self) -> KlForm:
         """Estimate of the divergence to the reference."""
         return self.kl_form or ("k2" if self.kl_placement == "loss" else "k1")
+
+    def correction(self, *, max_steps_off_policy: int) -> Correction:
+        """Return how a run corrects whose rollouts may be so many updates ahead."""
+        proximal, cap = self.proximal, self.truncated_importance_cap
+        if proximal is None and max_steps_off_policy:
+            proximal = "recomputed"
+            cap = USUAL_CAP if cap is None and self.importance_band is None else cap
+        return Correction(
+            proximal=proximal or "sampler", truncated_importance_cap=cap, importance_band=self.importance_band
+        )
 
     @property
     def best_of(self) -> int:

@@ -134,8 +134,9 @@ def _correction_problems(algorithm: Algorithm, max_steps_off_policy: int) -> Ite
             f"{max_steps_off_policy}: up to one step off policy it is the sampler; set algorithm.proximal = "
             "'recomputed' or 'sampler', or raise the second to at least 2"
         )
+    proximal = algorithm.correction(max_steps_off_policy=max_steps_off_policy).proximal
     for name in ("truncated_importance_cap", "importance_band"):
-        if getattr(algorithm, name) is not None and algorithm.proximal == "sampler":
+        if getattr(algorithm, name) is not None and proximal == "sampler":
             yield (
                 f"algorithm.{name} = {getattr(algorithm, name)} has no effect with algorithm.proximal = 'sampler': it "
                 "weighs the proximal policy against the sampler; set algorithm.proximal = 'recomputed' (or "

@@ -46,6 +46,7 @@ def step_settings(config: RunConfig) -> StepSettings:
     algorithm = config.algorithm
     low, high = algorithm.clip_thresholds
     form = algorithm.divergence_form
+    correction = algorithm.correction(max_steps_off_policy=config.async_config.max_steps_off_policy)
     return StepSettings(
         batch=BatchSettings(
             advantages=advantage_settings(config),
@@ -64,10 +65,10 @@ def step_settings(config: RunConfig) -> StepSettings:
             kl_coefficient=0.0 if form == "k1" else algorithm.kl_coefficient,
             kl_form="k2" if form == "k1" else form,
             entropy_coefficient=algorithm.entropy_coefficient,
-            truncated_importance_cap=algorithm.truncated_importance_cap,
-            importance_band=algorithm.importance_band,
+            truncated_importance_cap=correction.truncated_importance_cap,
+            importance_band=correction.importance_band,
         ),
-        proximal=algorithm.proximal,
+        proximal=correction.proximal,
         max_staleness=config.async_config.max_steps_off_policy,
         sampler_gap_warn=config.learner.sampler_gap_warn,
         sampler_kl_warn=config.learner.sampler_kl_warn,

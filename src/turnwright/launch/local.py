@@ -102,13 +102,6 @@ def train(
         on_start: Called with the run directory as soon as it exists.
     """
     config = resolved.config
-    if config.async_config.max_steps_off_policy and config.algorithm.proximal == "sampler":
-        log.warning(
-            "async_config.max_steps_off_policy = %d lets tokens grow stale and algorithm.proximal = 'sampler' does not "
-            "correct for it: set algorithm.proximal='recomputed' and algorithm.truncated_importance_cap=2 "
-            "(docs/asynchronous.md)",
-            config.async_config.max_steps_off_policy,
-        )
     output = Path(config.run.output_dir)
     name = config.run.name or free_run_name(output)
     components = build_components(config)
