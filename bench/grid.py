@@ -8,28 +8,21 @@ an interrupted run left is. A run that fails is reported, and the others go on.
 """
 
 import argparse
-import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import get_args
 
-from studies.cells import make_missing
+from studies.study import conclude, make_study
 from studies.tables import by_task, greedy, markdown, of_seeds, points, sampled, share
-from studies.training import base_policy, evaluated, train
+from studies.training import base_policy
 
-from turnwright import api
 from turnwright.config.algorithm import AdvantageMethod
 from turnwright.evaluation.compare import compare
 from turnwright.evaluation.result import EvaluationResult
 from turnwright.evaluation.statistics import Interval, paired_difference
 from turnwright.evaluation.store import read_result
-from turnwright.rundir.layout import step_name
-from turnwright.rundir.manifest import installed_versions
 from turnwright.rundir.reader import RunReader
 
 METHODS = get_args(AdvantageMethod)
@@ -121,33 +114,22 @@ def main() -> None:
         if options.only is None or method in options.only
     ]
     policy = base_policy(options.out / "base")
-    # From here on children share the cores as one-threaded processes.
-    os.environ["OMP_NUM_THREADS"] = "1"
-    base = evaluated(policy, options.out / "evaluations" / "base")
-    print(api.describe_result(base), flush=True)
-    missing = [cell for cell in cells if not (options.out / "evaluations" / cell.name / "result.json").exists()]
-    makers = {cell.name: partial(_train_and_judge, cell, policy, options.out) for cell in missing}
-    failed = make_missing(makers, total=len(cells), jobs=options.jobs)
+    base, failed = make_study(
+        cells,
+        policy=policy,
+        out=options.out,
+        settings=COMMON,
+        describe=lambda cell: _describe(_read(options.out, cell)),
+        jobs=options.jobs,
+    )
     finished: dict[tuple[str, str], list[Finished]] = {}
     for cell in cells:
         if cell.name not in failed:
             finished.setdefault(cell.combination, []).append(_read(options.out, cell))
     rows = [_row(base, runs) for runs in finished.values()]
     table = _table(rows, options.seeds)
-    print(f"\n{table}\n")
-    for name, reason in failed.items():
-        print(f"failed: {name}: {reason}")
-    result = {
-        "bench": "grid",
-        "rows": [asdict(row) for row in rows],
-        "failed": failed,
-        "bounds": {"gain_low": 0.0, "steps": options.steps, "tasks": base.num_tasks, "attempts": base.attempts},
-        "versions": installed_versions(),
-    }
-    (options.out / "table.md").write_text(f"{table}\n", encoding="utf-8")
-    (options.out / "grid.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
-    sys.exit(1 if failed else 0)
+    bounds = {"gain_low": 0.0, "steps": options.steps, "tasks": base.num_tasks, "attempts": base.attempts}
+    conclude("grid", options.out, table=table, rows=rows, failed=failed, bounds=bounds)
 
 
 def _options() -> argparse.Namespace:
@@ -160,12 +142,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _train_and_judge(cell: Cell, policy: Path, out: Path) -> str:
-    """Train and evaluate one run, and say how it went."""
-    run = out / "runs" / cell.name
-    train(run, (*COMMON, f"model.path={policy}", *cell.settings), threads=1)
-    evaluated(run / "checkpoints" / step_name(cell.steps), out / "evaluations" / cell.name)
-    finished = _read(out, cell)
+def _describe(finished: Finished) -> str:
     succeeded, greedily = share(finished.result.success), share(finished.result.greedy_success)
     return (
         f"sampled {succeeded:.1%}, greedy {greedily:.1%}, {finished.live_groups:.1f} live groups, "
