@@ -53,10 +53,10 @@ class Renderer:
         """
         self.tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer)
-        self._prompts = RecentlyUsed[tuple[int, ...]](1024)
-        self._tails = RecentlyUsed[tuple[int, ...]](8192)
-        self._replies = RecentlyUsed[tuple[int, ...]](8192)
-        self._prefixes = RecentlyUsed[tuple[int, ...]](64)
+        self._prompts = RecentlyUsed[tuple[int, ...]](2**21)
+        self._tails = RecentlyUsed[tuple[int, ...]](2**20)
+        self._replies = RecentlyUsed[tuple[int, ...]](2**20)
+        self._prefixes = RecentlyUsed[tuple[int, ...]](2**18)
         self._last_tools: tuple[tuple[ToolSpec, ...], str] = ((), "")
         self._end_of_turn = self._find_end_of_turn()
         ends = {self._end_of_turn, cast("int | None", tokenizer.eos_token_id)} - {None}

@@ -122,7 +122,7 @@ class ChatTemplate:
     def _mark_with(self, control: ControlTokens) -> None:
         """Mark these control tokens in the template's source and in its variables (bos_token, eos_token, ...)."""
         self._control = control
-        self._marked_sources = RecentlyUsed[str](8)
+        self._marked_sources = RecentlyUsed[str](2**20)
         variables = self._tokenizer.special_tokens_map.items()
         self._variables: dict[str, Any] = {
             name: control.mark(text) for name, text in variables if isinstance(text, str)
