@@ -7,12 +7,12 @@ from pathlib import Path
 
 PAGE_BYTES = 4096
 ROLES = (
+    ("turnwright.cli", "controller"),
     ("small_runs/agent.py", "agent"),
     ("small_runs/tool_server.py", "tool server"),
     ("turnwright.inference.worker", "engine"),
-    ("turnwright.cli", "controller"),
 )
-"""What a process is by what stands in its command line; the first that fits."""
+"""What a process is by what stands in its command line; the first that fits: a controller is told its agent there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
