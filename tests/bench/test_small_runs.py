@@ -122,12 +122,15 @@ def test_a_process_is_shown_with_its_children_and_what_they_hold(load: Load) -> 
         "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\n"
         "print(child.pid, flush=True)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    # The command line of a controller names its agent's.
+    command = [sys.executable, "-c", script, "turnwright.cli", "agent.target=small_runs/agent.py"]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdin is not None
     assert parent.stdout is not None
     try:
         child = int(parent.stdout.readline())
         assert processes.tree(parent.pid) == (parent.pid, child)
+        assert processes.role(parent.pid) == "controller"
         usage = processes.usage(parent.pid)
         assert usage.sockets == 3
         assert usage.threads == 2
