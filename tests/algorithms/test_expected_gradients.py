@@ -159,6 +159,7 @@ def best_of(paths: Sequence[Path], logits: Logits, k: int) -> Tensor:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [(0.0, 1.0), (0.0, 1.0, 1.0), (-0.5, 0.25, 2.0), (-3.0, -1.5, -1.5)])
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
 def test_the_gradient_of_the_best_of_k(values: tuple[float, ...], n: int) -> None:

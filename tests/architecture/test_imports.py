@@ -90,6 +90,7 @@ def test_rooms_that_must_not_know_each_other_are_in_a_contract(source: str) -> N
     assert expected in written, f"add a forbidden contract for {source} with {sorted(expected)} to pyproject.toml"
 
 
+@pytest.mark.slow
 def test_every_library_that_is_imported_is_declared_and_none_besides() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]

@@ -33,6 +33,7 @@ def numbered(count: int) -> list[Task]:
     return [Task(id=str(i), prompt=f"task {i}", data={"label": "ab"[i % 4 == 0]}) for i in range(count)]
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(CLUSTERS, st.integers(0, 100), st.randoms(use_true_random=False))
 def test_splits_are_a_partition_that_no_cluster_and_no_order_changes(

@@ -336,6 +336,7 @@ def test_the_procedure_is_full_size_and_states_what_the_rules_apply() -> None:
     assert [spec.name for spec in HANGAR.tool_specs()] == list(TOOL_NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_oracle_solves_every_task_for_reward_and_scorer(split: Split, play: Play) -> None:
     scorer = FinalOutputScorer(collect_vocabulary(TASKS[split]))
@@ -346,6 +347,7 @@ def test_the_oracle_solves_every_task_for_reward_and_scorer(split: Split, play: 
         assert len(episode.turns) <= HANGAR.turn_limit
 
 
+@pytest.mark.slow
 def test_typical_turns_are_what_nine_in_ten_need(play: Play) -> None:
     turns = sorted(len(play(HANGAR, task).turns) for task in ALL)
     assert turns[len(turns) * 9 // 10] == HANGAR.typical_turns
@@ -383,6 +385,7 @@ def test_tasks_depend_on_the_seed_alone_and_not_on_the_size() -> None:
     assert not {task.cluster for task in elsewhere.tasks("train")} & {task.cluster for task in ALL}
 
 
+@pytest.mark.slow
 def test_the_prompt_names_the_work_order_and_nothing_else() -> None:
     for task in ALL:
         order = case_of(task).order

@@ -317,6 +317,7 @@ def test_the_call_ends_with_the_answer_silence_or_a_puzzled_caller() -> None:
     assert "extension" not in heard[0].content
 
 
+@pytest.mark.slow
 def test_the_oracle_solves_every_call_for_reward_and_scorer() -> None:
     scorer = FinalOutputScorer(collect_vocabulary(ALL))
     turns: list[int] = []

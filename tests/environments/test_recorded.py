@@ -187,6 +187,7 @@ def test_arguments_nested_too_deep_are_the_policys_fault(tmp_path: Path) -> None
     assert "recursion" in answer.message.content
 
 
+@pytest.mark.slow
 def test_concurrent_episodes_share_recordings(tmp_path: Path) -> None:
     calls = list(_calls(200))
     prototype = Replayed(str(record(tmp_path / "r.jsonl", calls)))

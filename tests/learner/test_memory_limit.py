@@ -74,6 +74,7 @@ def test_the_limit_halves_what_was_held_and_stays_above_the_longest_row(caplog: 
         limit.lower(held=1400, longest=1400, device=CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["forward", "backward"])
 @pytest.mark.parametrize("layout", ["dense", "tree"])
 def test_the_gradient_is_that_of_an_undisturbed_update(layout: Layout, where: str, caplog: pytest.LogCaptureFixture):

@@ -63,6 +63,7 @@ def accumulated(
     return report, gradients_of(lambda: trained(policy))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("budget", [1, 14, 8192])
 def test_scores_come_back_in_the_order_of_the_rows(family: str, budget: int):
@@ -77,6 +78,7 @@ def test_scores_come_back_in_the_order_of_the_rows(family: str, budget: int):
             assert not found.requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entropy_gradient", [False, True])
 @pytest.mark.parametrize("budget", [1, 14, 8192])
 def test_layouts_and_budgets_give_the_same_gradient(budget: int, entropy_gradient: bool):

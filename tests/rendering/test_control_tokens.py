@@ -138,6 +138,7 @@ def test_a_prompt_holds_the_control_tokens_of_the_same_prompt_with_harmless_text
     assert control(family, ids(str)) == control(family, ids(harmless))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=st.lists(st.text("ab<|> \n\ue000é", max_size=12), min_size=3, max_size=3))
 def test_where_nothing_is_spelled_the_ids_are_those_of_the_whole_text(family: Renderer, drawn: list[str]):

@@ -11,6 +11,7 @@ BYTES = st.integers(97, 190) | st.integers(225, 258)
 """Tokens of the shipped tokenizer that are a part of a character."""
 
 
+@pytest.mark.slow
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ids=st.lists(st.integers(0, 1023) | BYTES, max_size=80))
 def test_the_texts_of_tokens_are_the_text(tiny: Renderer, ids: list[int]):

@@ -275,6 +275,7 @@ class TestReply:
 
 
 class TestStream:
+    @pytest.mark.slow
     @pytest.mark.parametrize("message", [SAID, CALLED, THOUGHT, Message(role="assistant")])
     @pytest.mark.parametrize("finish_reason", ["stop", "length"])
     def test_openai_builds_the_whole_reply_from_the_events(self, message: Message, finish_reason: Any):

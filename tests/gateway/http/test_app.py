@@ -18,6 +18,8 @@ from turnwright.gateway.calls import Caller, Line
 from turnwright.gateway.http.app import build_app
 from turnwright.gateway.http.server import GatewayServer, bind
 
+pytestmark = pytest.mark.slow
+
 TOOL: Any = {"name": "get_order", "description": "Look an order up.", "input_schema": {"type": "object"}}
 ASK: Any = {
     "model": "default",

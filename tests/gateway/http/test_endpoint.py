@@ -23,6 +23,8 @@ from turnwright.gateway.http.endpoint import mark_of, serve_call
 from turnwright.gateway.http.server import GatewayServer, bind
 from turnwright.gateway.refusals import Refusal, RefusalCode
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 HELLO: dict[str, Any] = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
 STREAM: dict[str, Any] = {**HELLO, "stream": True, "stream_options": {"include_usage": True}}
