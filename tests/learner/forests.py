@@ -140,15 +140,15 @@ def trained(policy: Policy) -> list[tuple[str, torch.nn.Parameter]]:
     return [(name, tensor) for name, tensor in policy.model.named_parameters() if tensor.requires_grad]
 
 
-def errors_of(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, float]:
-    """Return each gradient's largest error, as a share of its largest entry, or of a twentieth of the largest of all.
+def errors_of(found: dict[str, Tensor], expected: dict[str, Tensor], *, floor: float = 0.05) -> dict[str, float]:
+    """Return each gradient's largest error, as a share of its largest entry, or of ``floor`` x the largest of all.
 
     What a small gradient is made of may have cancelled: rounding is as large as what cancels, not as what is left.
     """
     assert found.keys() == expected.keys()
-    floor = 0.05 * max(tensor.abs().max().item() for tensor in expected.values())
+    least = floor * max(tensor.abs().max().item() for tensor in expected.values())
     return {
-        name: (found[name] - tensor).abs().max().item() / max(tensor.abs().max().item(), floor)
+        name: (found[name] - tensor).abs().max().item() / max(tensor.abs().max().item(), least)
         for name, tensor in expected.items()
     }
 
