@@ -84,9 +84,9 @@ class Turnwright:
         )
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr)
 
-    def interrupt(self, *arguments: object, after: str, number: signal.Signals = signal.SIGINT) -> Ended:
-        """Run a command and press Ctrl-C, or send another signal, when it has printed a line with ``after``."""
-        process = subprocess.Popen(
+    def start(self, *arguments: object) -> "subprocess.Popen[str]":
+        """Begin a command and return while it runs; whoever does so waits for its end, or ends it."""
+        return subprocess.Popen(
             [sys.executable, "-m", "turnwright.cli", *map(str, arguments)],
             cwd=self.folder,
             env=self.environment,
@@ -94,6 +94,10 @@ class Turnwright:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def interrupt(self, *arguments: object, after: str, number: signal.Signals = signal.SIGINT) -> Ended:
+        """Run a command and press Ctrl-C, or send another signal, when it has printed a line with ``after``."""
+        process = self.start(*arguments)
         assert process.stdout is not None
         heard = ""
         for line in process.stdout:

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,14 +28,7 @@ def start(turnwright: Turnwright) -> Iterator[Start]:
     processes: list[subprocess.Popen[str]] = []
 
     def launch(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "turnwright.cli", *map(str, arguments)],
-            cwd=turnwright.folder,
-            env=turnwright.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = turnwright.start(*arguments)
         processes.append(process)
         return process
 
